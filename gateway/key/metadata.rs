@@ -1,15 +1,16 @@
 //! The metadata of a key: secrets by their names. Most keys have none, and then it takes one pointer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::secret::{Secret, SecretError};
 
 /// A secret, or why it could not be read.
 type Entry = Result<Secret, SecretError>;
 
-/// Secrets that belong to a key, by name.
+/// Secrets that belong to a key, by name. Copies share them.
 #[derive(Clone, Default)]
-pub struct KeyMetadata(Option<Box<BTreeMap<String, Entry>>>);
+pub struct KeyMetadata(Option<Arc<BTreeMap<String, Entry>>>);
 
 impl KeyMetadata {
     /// The entry `name`.
@@ -36,6 +37,6 @@ impl KeyMetadata {
 impl FromIterator<(String, Entry)> for KeyMetadata {
     fn from_iter<I: IntoIterator<Item = (String, Entry)>>(entries: I) -> Self {
         let entries: BTreeMap<_, _> = entries.into_iter().collect();
-        Self((!entries.is_empty()).then(|| Box::new(entries)))
+        Self((!entries.is_empty()).then(|| Arc::new(entries)))
     }
 }
