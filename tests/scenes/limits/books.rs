@@ -84,6 +84,9 @@ fn after_many_requests_of_all_kinds_the_ledger_has_what_the_provider_has_billed(
     eventually("the books agree", || {
         let bill = books.bill();
         let ledger = ["money", "input", "output"].map(|name| taken(&path, name));
+        if said != (bill, ledger) {
+            eprintln!("{bill:?} {} {ledger:?}", bill.cost());
+        }
         said = (bill, ledger);
         ledger == [whole(bill.cost()), whole(bill.input), whole(bill.output)]
     });
