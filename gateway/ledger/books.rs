@@ -107,10 +107,10 @@ impl Books {
         !self.due.is_empty()
     }
 
-    /// Whether a request could not take what was not issued.
+    /// Whether a request could not take what was not issued, and something may be issued.
     pub(super) fn is_short(&self) -> bool {
         let mut due = self.due.iter().filter_map(|key| self.lives.get(key));
-        due.any(|live| live.account.is_short())
+        due.any(Live::is_in_a_hurry)
     }
 
     /// How many processes hold rights, as of the last transaction.

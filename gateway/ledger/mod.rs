@@ -138,7 +138,7 @@ impl Ledger {
             None => Account::unbounded,
         };
         let (account, is_new) = self.registry.account(id, create);
-        if account.set_amount(amount) {
+        if account.set_amount(amount) || is_new {
             self.tell(&account);
         }
         if is_new && self.link.is_none() {
