@@ -237,17 +237,20 @@ impl Live {
     }
 
     fn save(
-        &self,
+        &mut self,
         connection: &Connection,
         common: &Common,
         is_new: bool,
     ) -> rusqlite::Result<bool> {
-        let Some(Pending { row, share, .. }) = self.pending else {
+        let Some(pending) = &mut self.pending else {
             return Ok(false);
         };
+        let (row, share) = (pending.row, pending.share);
         let is_changed = share.issued != self.written.issued
             || (common.is_sweep && share.used != self.written.used);
         if !is_changed && !is_new {
+            // What was used since is still to be written.
+            pending.share = self.written;
             return Ok(false);
         }
         let mut statement = connection.prepare_cached(
