@@ -130,7 +130,7 @@ fn check_header(path: &Path) -> Result<(), LedgerError> {
     let found = number("user_version").map_err(|error| LedgerError::database(path, error))?;
     match found {
         VERSION => Ok(()),
-        VERSION.. => Err(LedgerError::Newer {
+        _ if found > VERSION => Err(LedgerError::Newer {
             path: path.to_owned(),
             found,
             known: VERSION,

@@ -27,6 +27,7 @@ mod file;
 mod history;
 mod holder;
 mod live;
+mod note;
 mod rate;
 mod registry;
 mod rights;

@@ -80,8 +80,8 @@ fn start_as(mut command: Command, path: &Path, scope: &str, amount: i64) -> Chil
 /// What the process has spent, when it has ended, by its last whole line.
 fn spent(text: &str) -> i64 {
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let spent = whole.lines().filter_map(|line| line.strip_prefix("spent "));
-    spent.last().unwrap().parse().unwrap()
+    let mut spent = whole.lines().filter_map(|line| line.strip_prefix("spent "));
+    spent.next_back().unwrap().parse().unwrap()
 }
 
 fn random(below: u64) -> u64 {
