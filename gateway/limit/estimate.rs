@@ -58,7 +58,7 @@ impl Average {
     fn add(&self, sample: f32) {
         let word = self.0.load(Ordering::Relaxed);
         let next = if word == 0 {
-            (sample, sample / 2.0)
+            (sample, sample / 4.0)
         } else {
             let (mean, deviation) = unpack(word);
             let off = sample - mean;

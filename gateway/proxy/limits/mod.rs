@@ -23,7 +23,7 @@ use pingora::http::RequestHeader;
 use pingora_core::{Error, Result};
 
 use self::refusal::{refusal, rejection};
-use crate::limit::applied::{Applied, Ask, Most, Why};
+use crate::limit::applied::{Amounts, Applied, Ask, Most, Why};
 use crate::limit::lists::Lists;
 use crate::limit::plan::Holder;
 use crate::limit::reservation::{Refused, Reservation};
@@ -91,14 +91,17 @@ async fn take(
     let route = &*admission.route().name;
     let expected = expectation(exchange, admission, attempt);
     refuse_unmetered(exchange, admission, attempt, &lists)?;
-    let ask = match expected {
-        Expected::Nothing => Ask::default(),
-        _ => Ask {
-            estimate: lists.estimate(declared_length(request)),
-            most: Most::Later,
-        },
+    let needs_body =
+        expected != Expected::Nothing && !admission.upgrade() && lists.need_body(route);
+    // With a body, tokens and money are taken at the second point. Here a limit refuses of which nothing is left.
+    let estimate = match needs_body {
+        true => Amounts::default(),
+        false => lists.estimate(declared_length(request)),
     };
-    let needs_body = expected != Expected::Nothing && lists.need_body(route);
+    let ask = Ask {
+        estimate,
+        most: Most::Later,
+    };
     let holds = |applied: &Applied| {
         let is_of_use = !matches!(applied.limit.counts, Counts::Requests | Counts::Parallel);
         !applied.has_models() && (expected != Expected::Nothing || !is_of_use)

@@ -86,17 +86,17 @@ fn completed(
     consumption: &Consumption<'_>,
     usage: &Usage,
 ) -> Amounts {
-    let has_input = usage.input > 0 || consumption.responses.is_some();
-    let input = if has_input {
-        usage.input
-    } else {
-        reserved.input
-    };
-    let is_cut = usage.output == 0 || exchange.stats.client_left || exchange.stats.abort.is_some();
-    let output = match is_cut && consumption.responses.is_none() {
-        true => usage.output.max(consumption.events),
-        false => usage.output,
-    };
+    let stats = &exchange.stats;
+    let is_cut = stats.client_left || stats.abort.is_some() || exchange.rejection.is_some();
+    let is_partial =
+        consumption.responses.is_none() && (is_cut || consumption.estimated || usage.is_empty());
+    let (mut input, mut output) = (usage.input, usage.output);
+    if is_partial {
+        if input == 0 {
+            input = reserved.input;
+        }
+        output = output.max(consumption.events);
+    }
     let is_told = input == usage.input && output == usage.output;
     let usage = Usage {
         input,

@@ -73,7 +73,10 @@ fn tokens_count_as_the_provider_counts_them_and_not_as_requests() {
         });
     }
     // More than is left, which nobody could know before: the debt is paid by those that follow.
-    assert_eq!(ask(&gateway, &json!({"input": 900, "max_tokens": 5})).status, 200);
+    assert_eq!(
+        ask(&gateway, &json!({"input": 900, "max_tokens": 5})).status,
+        200
+    );
     let mut refused = None;
     eventually("the debt is counted", || {
         let response = ask(&gateway, &json!({"input": 1, "max_tokens": 1}));

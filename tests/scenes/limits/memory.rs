@@ -91,7 +91,8 @@ fn an_amount_that_is_changed_by_a_reload_keeps_what_was_used() {
     let most = json!({"model": "m", "max_tokens": 99});
     assert_eq!(ask(&gateway, &most).status, 200);
     eventually("the budget is spent", || ask(&gateway, &most).status == 402);
-    for (generation, amount, status) in [(2, "0.0025", 200), (3, "0.002", 402), (4, "0.0035", 200)] {
+    for (generation, amount, status) in [(2, "0.0025", 200), (3, "0.002", 402), (4, "0.0035", 200)]
+    {
         let limits = budget(&format!("{amount} per month"));
         gateway
             .scene

@@ -6,7 +6,6 @@ mod books;
 mod memory;
 mod streams;
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -173,9 +172,4 @@ pub fn taken(path: &Path, name: &str) -> i64 {
     let sum = "SELECT coalesce(sum(used), 0) FROM share JOIN account ON account.id = share.account \
                WHERE account.name = ?1";
     ledger.query_row(sum, [name], |row| row.get(0)).unwrap()
-}
-
-/// Writes to a client's connection, and ignores that it may be closed.
-pub fn write_all(client: &mut Client, bytes: &[u8]) {
-    let _ = client.sender().write_all(bytes);
 }
