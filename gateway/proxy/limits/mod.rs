@@ -190,6 +190,12 @@ async fn wait_or_refuse(
     Ok(())
 }
 
+/// Whether the request's body has to be read for its limits.
+pub(super) fn read_body(exchange: &Exchange) -> bool {
+    let reserved = exchange.reserved.as_deref();
+    reserved.is_some_and(|reserved| reserved.reader.is_some())
+}
+
 /// Reads a chunk of the request's body, for what the request asks.
 pub(super) fn read(exchange: &mut Exchange, chunk: &[u8]) {
     let reserved = exchange.reserved.as_deref_mut();

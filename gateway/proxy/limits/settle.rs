@@ -29,6 +29,7 @@ pub(in crate::proxy) fn settle(
     if let Outcome::Used(used) = &outcome
         && !consumption.estimated
         && consumption.responses.is_none()
+        && consumption.usage.is_some_and(|usage| !usage.is_empty())
     {
         let lists = reserved.reservation.lists();
         lists.learn(exchange.stats.request_bytes, used);

@@ -108,7 +108,7 @@ impl LimitRefusal {
     /// The limit, as the beginning of a sentence.
     fn limit(&self, reason: Reason) -> String {
         let noun = match reason {
-            Reason::BudgetExceeded | Reason::UnpricedModel | Reason::UnmeteredEndpoint => "Budget",
+            Reason::BudgetExceeded | Reason::UnpricedModel => "Budget",
             _ => "Limit",
         };
         let (name, terms) = (&self.name, &self.terms);
