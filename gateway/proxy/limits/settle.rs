@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::refusal::refusal;
 use crate::limit::applied::Amounts;
 use crate::limit::reservation::Outcome;
 use crate::proxy::consumption::Consumption;
 use crate::proxy::conversation::Conversation;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::limits::refusal::refusal;
 use crate::proxy::reject::{Reason, Rejection};
 use crate::proxy::reserved::Reserved;
 use crate::proxy::reserved::ask::whole_billionths;
