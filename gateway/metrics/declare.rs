@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry,
 };
 
@@ -29,6 +29,15 @@ impl Declare<'_> {
 
     pub(super) fn counters(&self, family: &Family) -> Result<IntCounterVec, prometheus::Error> {
         self.register(IntCounterVec::new(family.options(), family.labels)?)
+    }
+
+    pub(super) fn histogram(
+        &self,
+        family: &Family,
+        buckets: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let options = HistogramOpts::new(family.name, family.help).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(options)?)
     }
 
     pub(super) fn histograms(

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod declare;
+mod limits;
 mod target;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +19,7 @@ use prometheus::{
 
 use self::catalog::{COST_LABELS, KEY_LABELS, TOKEN_LABELS};
 use self::declare::Declare;
+use self::limits::LimitMetrics;
 pub(crate) use self::target::TargetMetrics;
 use self::target::{TargetFamilies, status_label};
 use crate::runtime::log;
@@ -75,6 +77,8 @@ pub struct Metrics {
     pub(crate) unheld: IntCounterVec,
     /// Spans for the collector, by outcome.
     pub(crate) spans: IntCounterVec,
+    /// The limits and the ledger.
+    pub(crate) limits: LimitMetrics,
     /// Access lines dropped because the reader of stdout was too slow.
     pub(crate) access_log_dropped: IntCounter,
 }
@@ -106,6 +110,7 @@ impl Metrics {
             held_bytes: declare.gauge(&catalog::HELD_BYTES)?,
             unheld: declare.counters(&catalog::UNHELD)?,
             spans: declare.counters(&catalog::SPANS)?,
+            limits: LimitMetrics::declare(&declare)?,
             access_log_dropped: declare.counter(&catalog::ACCESS_LOG_DROPPED)?,
             unrouted: families.handles("", ""),
             families,
@@ -165,9 +170,9 @@ impl Metrics {
     /// Removes the series of all keys that `is_known` rejects.
     pub(crate) fn keep_keys(&self, is_known: impl Fn(&str) -> bool) {
         let is_gone = |key: &str| ![OTHER_KEYS, NO_KEY].contains(&key) && !is_known(key);
-        remove_series(&self.key_requests, &KEY_LABELS, &is_gone);
-        remove_series(&self.tokens, &TOKEN_LABELS, &is_gone);
-        remove_series(&self.cost, &COST_LABELS, &is_gone);
+        remove_series(&self.key_requests, &KEY_LABELS, "key", &is_gone);
+        remove_series(&self.tokens, &TOKEN_LABELS, "key", &is_gone);
+        remove_series(&self.cost, &COST_LABELS, "key", &is_gone);
     }
 
     /// Sets whether each provider is accepted, and removes the providers of the previous
@@ -260,8 +265,13 @@ fn add_saturating(counter: &IntCounter, by: u64) {
     counter.inc_by(room.min(by));
 }
 
-/// Removes the series of the keys that `is_gone` accepts from a family with these labels.
-fn remove_series(family: &IntCounterVec, labels: &[&str], is_gone: &impl Fn(&str) -> bool) {
+/// Removes the series whose label `by` has a value that `is_gone` accepts from a family with these labels.
+fn remove_series(
+    family: &IntCounterVec,
+    labels: &[&str],
+    by: &str,
+    is_gone: &impl Fn(&str) -> bool,
+) {
     for collected in family.collect() {
         for series in collected.get_metric() {
             let value = |name: &&str| {
@@ -271,7 +281,7 @@ fn remove_series(family: &IntCounterVec, labels: &[&str], is_gone: &impl Fn(&str
                     .find(|label| label.name() == *name);
                 found.map_or("", prometheus::proto::LabelPair::value)
             };
-            if is_gone(value(&"key")) {
+            if is_gone(value(&by)) {
                 let values: Vec<&str> = labels.iter().map(value).collect();
                 // The series exists: it was just collected.
                 let _ = family.remove_label_values(&values);
