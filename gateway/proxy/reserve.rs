@@ -23,6 +23,7 @@ use super::head::declared_length;
 use super::limited::{self, refusal};
 use super::reject::{Reason, Rejection};
 use super::reserved::Reserved;
+use crate::limit::admitted::Admitted;
 use crate::limit::applied::{Applied, Ask, Most, Why};
 use crate::limit::plan::Holder;
 use crate::limit::reservation::{Lists, Refused, Reservation};
@@ -101,13 +102,16 @@ async fn take(
     while let Err(refused) = reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
+    let mut admitted = Admitted::default();
     if !needs_body {
+        admitted = Admitted::of(reservation.held());
         reservation.count_request(moment);
     }
     let value = |name: &HeaderName| request.headers.get(name).map_or(&b""[..], |it| it.as_bytes());
     let reader = || Box::new(RequestReader::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING)));
     exchange.reserved = Some(Box::new(Reserved {
         reservation,
+        admitted,
         reader: needs_body.then(reader),
         expected,
         input: ask.estimate.input,
@@ -254,6 +258,7 @@ async fn change_reserved(
     while let Err(refused) = reserved.reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
+    reserved.admitted = Admitted::of(reserved.reservation.held());
     reserved.reservation.count_request(moment);
     Ok(())
 }
