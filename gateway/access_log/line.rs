@@ -205,7 +205,6 @@ impl Format<AccessRecord> for Line {
 mod tests {
     use super::*;
     use crate::access_log::RequestCost;
-    use crate::limit::admitted::Admitted;
     use crate::usage::{Cost, CostSource, MediumTokens};
 
     #[test]
@@ -262,11 +261,8 @@ mod tests {
             source: CostSource::Prices,
         });
         record.limit = Some("search-team".into());
-        record.reserved = Admitted {
-            tokens: Some(1_500),
-            cost: Some(12_000_000),
-            ..Admitted::default()
-        };
+        record.reserved.tokens = Some(1_500);
+        record.reserved.cost = Some(12_000_000);
         record.estimated = true;
         record.first_byte_ms = Some(0.25);
         record.reused = Some(true);

@@ -192,7 +192,9 @@ impl Account {
             false => now,
         };
         let told = before.max(self.elsewhere.load(Ordering::Relaxed));
-        let parts = percents.iter().map(move |percent| (*percent, self.part(*percent, amount)));
+        let parts = percents
+            .iter()
+            .map(move |percent| (*percent, self.part(*percent, amount)));
         let new = parts.filter(move |(_, part)| is_new && *part > told && *part <= now);
         new.map(|(percent, _)| percent)
     }
@@ -374,9 +376,16 @@ mod tests {
     fn of_many_threads_that_pass_a_percentage_one_is_told() {
         let account = Account::unbounded(account().id);
         let told: usize = std::thread::scope(|threads| {
-            let pass = || (0..1_000).map(|_| passes(&account, 1, 4_000).len()).sum::<usize>();
+            let pass = || {
+                (0..1_000)
+                    .map(|_| passes(&account, 1, 4_000).len())
+                    .sum::<usize>()
+            };
             let threads: Vec<_> = (0..4).map(|_| threads.spawn(pass)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
         });
         assert_eq!(told, 3);
     }

@@ -35,8 +35,15 @@ pub(crate) struct Level {
 
 /// The levels of all limits.
 pub(crate) struct Levels {
-    all: HashMap<LevelId, Level, ahash::RandomState>,
+    all: HashMap<LevelId, Configured, ahash::RandomState>,
     now: Moment,
+}
+
+/// A level, and its limit if that is one of the configuration: those of keys' entries differ.
+#[derive(Default)]
+struct Configured {
+    level: Level,
+    limit: Option<Arc<Limit>>,
 }
 
 /// What `counts` is called in the label of a metric.
@@ -75,12 +82,16 @@ impl LevelId {
 impl Levels {
     /// The levels at `now` of `limits`, those of the configuration, of which nothing is used yet.
     pub(crate) fn new(limits: &[Arc<Limit>], now: Moment) -> Self {
-        let id = |limit: &Arc<Limit>| {
-            LevelId::new(&limit.name, limit.counts, Per::of(&limit.amount))
+        let level = |limit: &Arc<Limit>| {
+            let id = LevelId::new(&limit.name, limit.counts, Per::of(&limit.amount));
+            let configured = Configured {
+                level: Level::default(),
+                limit: Some(limit.clone()),
+            };
+            (id, configured)
         };
-        let all = limits.iter().map(|limit| (id(limit), Level::default()));
         Self {
-            all: all.collect(),
+            all: limits.iter().map(level).collect(),
             now,
         }
     }
@@ -94,23 +105,27 @@ impl Levels {
             return;
         }
         let level = LevelId::new(&id.limit, id.counts, id.per);
-        let known = match of_key::is_setting(&id.limit) {
-            true => Some(self.all.entry(level).or_default()),
-            false => self.all.get_mut(&level),
-        };
-        if let Some(level) = known {
-            level.add(cell, limit, self.now);
+        if of_key::is_setting(&id.limit) {
+            let known = self.all.entry(level).or_default();
+            known.level.add(cell, limit, self.now);
+        } else if let Some(Configured {
+            level,
+            limit: Some(configured),
+        }) = self.all.get_mut(&level)
+            && configured.of == limit.of
+        {
+            level.add(cell, configured, self.now);
         }
     }
 
     /// All levels.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&LevelId, &Level)> {
-        self.all.iter()
+        self.all.iter().map(|(id, it)| (id, &it.level))
     }
 
     /// The level of `id`, if there is one.
     pub(crate) fn get(&self, id: &LevelId) -> Option<&Level> {
-        self.all.get(id)
+        self.all.get(id).map(|it| &it.level)
     }
 }
 
@@ -119,14 +134,18 @@ impl Level {
         let (ratio, reserved) = match (cell, limit.amount) {
             (Counted::Rate(rate), Amount::Rate(amount)) => {
                 let (left, _) = rate.left(now.ticks, Pace::of(&amount));
-                (1.0 - ratio(units(left), units(amount.burst)), rate.reserved())
+                (
+                    1.0 - ratio(units(left), units(amount.burst)),
+                    rate.reserved(),
+                )
             }
-            (Counted::Slots(slots), Amount::AtOnce(most)) => {
-                (ratio(slots.taken().into(), most.into()), slots.taken().into())
-            }
-            (Counted::Budget(budget), _) => {
+            (Counted::Slots(slots), Amount::AtOnce(most)) => (
+                ratio(slots.taken().into(), most.into()),
+                slots.taken().into(),
+            ),
+            (Counted::Budget(budget), Amount::Budget { units, .. }) => {
                 let account = budget.current();
-                let amount = account.part(100, budget.amount());
+                let amount = account.part(100, units);
                 self.amount = self.amount.saturating_add(amount);
                 if account.id().end <= now.time {
                     return;

@@ -105,9 +105,7 @@ impl Plan {
         now: Timestamp,
     ) -> Arc<Limits> {
         let apply = |limit: &Arc<Limit>| {
-            let applied = self
-                .book
-                .apply(limit, &scope(limit)?, now, &self.calendar);
+            let applied = self.book.apply(limit, &scope(limit)?, now, &self.calendar);
             applied.is_on(route).then_some(applied)
         };
         Arc::new(Limits {

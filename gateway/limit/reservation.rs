@@ -84,10 +84,7 @@ impl Lists {
     }
 
     /// All limits that hold on `route`, with their places.
-    pub(crate) fn on<'l>(
-        &'l self,
-        route: &'l str,
-    ) -> impl Iterator<Item = (Place, &'l Applied)> {
+    pub(crate) fn on<'l>(&'l self, route: &'l str) -> impl Iterator<Item = (Place, &'l Applied)> {
         let key = self.key.as_deref().map(|key| &*key.all).unwrap_or_default();
         let lists = [key, &*self.route.all, &*self.target.all];
         let places = (0_u8..).zip(lists).flat_map(|(list, all)| {
@@ -236,12 +233,7 @@ impl Reservation {
         Ok(())
     }
 
-    fn take_one(
-        &mut self,
-        place: Place,
-        units: i64,
-        moment: Moment,
-    ) -> Result<(), Box<Refused>> {
+    fn take_one(&mut self, place: Place, units: i64, moment: Moment) -> Result<(), Box<Refused>> {
         let Some(applied) = self.lists.get(place) else {
             return Ok(());
         };
@@ -444,12 +436,7 @@ fn release(applied: &Applied, held: &Held, used: i64, now: Moment, took: Duratio
 }
 
 /// Changes what is held of one limit to what `ask` wants of it.
-fn change_one(
-    applied: &Applied,
-    held: &mut Held,
-    ask: &Ask,
-    moment: Moment,
-) -> Result<(), Why> {
+fn change_one(applied: &Applied, held: &mut Held, ask: &Ask, moment: Moment) -> Result<(), Why> {
     if matches!(applied.limit.counts, Counts::Requests | Counts::Parallel) {
         return Ok(());
     }

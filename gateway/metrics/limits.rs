@@ -123,7 +123,8 @@ impl LimitMetrics {
     /// many processes hold rights.
     pub(crate) fn ledger(&self, behind: Duration, dropped: u64, holders: u64) {
         self.behind.set(behind.as_secs_f64());
-        self.dropped.inc_by(dropped.saturating_sub(self.dropped.get()));
+        self.dropped
+            .inc_by(dropped.saturating_sub(self.dropped.get()));
         self.holders.set(i64::try_from(holders).unwrap_or(i64::MAX));
     }
 

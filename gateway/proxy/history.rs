@@ -68,7 +68,10 @@ fn is_refused(exchange: &Exchange) -> bool {
 
 fn sums(consumption: &Consumption<'_>, is_refused: bool) -> Sums {
     let usage = consumption.usage.unwrap_or_default();
-    let cost = consumption.cost.as_ref().map(|cost| whole_billionths(cost.cost));
+    let cost = consumption
+        .cost
+        .as_ref()
+        .map(|cost| whole_billionths(cost.cost));
     Sums {
         requests: i64::from(!is_refused),
         refusals: i64::from(is_refused),

@@ -44,11 +44,7 @@ pub(super) fn write(exchange: &Exchange, headers: &mut HeaderMap) {
 
 /// The last percentage of `soft_budget` that a budget of the client's own has passed, and the limit's name. Budgets that
 /// clients of other keys or labels use, too, are none of its own.
-fn warning<'l>(
-    applied: &'l Applied,
-    moment: Moment,
-    calendar: &Calendar,
-) -> Option<(u8, &'l str)> {
+fn warning<'l>(applied: &'l Applied, moment: Moment, calendar: &Calendar) -> Option<(u8, &'l str)> {
     let limit = &applied.limit;
     let Cell::Budget(budget) = &applied.cell else {
         return None;

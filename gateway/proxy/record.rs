@@ -81,7 +81,9 @@ fn write_record(
 ) {
     let outcome = Outcome::of(exchange);
     let consumption = Consumption::of(exchange, outcome.status);
-    let held = reserved.as_ref().map_or_else(Admitted::default, |it| it.admitted);
+    let held = reserved
+        .as_ref()
+        .map_or_else(Admitted::default, |it| it.admitted);
     if shared.ledger.has_file() {
         let named = reserved.as_ref().and_then(|it| it.model.as_deref());
         outcome.note(exchange, &consumption, named, shared);

@@ -107,8 +107,18 @@ async fn take(
         admitted = Admitted::of(reservation.held());
         reservation.count_request(moment);
     }
-    let value = |name: &HeaderName| request.headers.get(name).map_or(&b""[..], |it| it.as_bytes());
-    let reader = || Box::new(RequestReader::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING)));
+    let value = |name: &HeaderName| {
+        request
+            .headers
+            .get(name)
+            .map_or(&b""[..], |it| it.as_bytes())
+    };
+    let reader = || {
+        Box::new(RequestReader::of(
+            value(&CONTENT_TYPE),
+            value(&CONTENT_ENCODING),
+        ))
+    };
     exchange.reserved = Some(Box::new(Reserved {
         reservation,
         admitted,

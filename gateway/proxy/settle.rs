@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::ask::whole_billionths;
 use super::consumption::Consumption;
 use super::conversation::Conversation;
-use super::ask::whole_billionths;
 use super::exchange::Exchange;
 use super::limited;
 use super::reject::{Reason, Rejection};
@@ -89,7 +89,12 @@ fn outcome(
         Some(_) if consumption.events == 0 && !ended_early => Outcome::Unknown,
         // The provider has not got the whole request.
         None if !stats.request_complete => Outcome::Nothing,
-        _ => Outcome::AtLeast(completed(exchange, reserved, consumption, &Usage::default())),
+        _ => Outcome::AtLeast(completed(
+            exchange,
+            reserved,
+            consumption,
+            &Usage::default(),
+        )),
     }
 }
 
@@ -102,7 +107,11 @@ fn completed(
     usage: &Usage,
 ) -> Amounts {
     let has_input = usage.input > 0 || consumption.responses.is_some();
-    let input = if has_input { usage.input } else { reserved.input };
+    let input = if has_input {
+        usage.input
+    } else {
+        reserved.input
+    };
     let is_cut = usage.output == 0 || exchange.stats.client_left || exchange.stats.abort.is_some();
     let output = match is_cut && consumption.responses.is_none() {
         true => usage.output.max(consumption.events),
@@ -177,13 +186,19 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
     let over = over?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
-    Some(limited::refusal(exchange, admission, &over, reason, None, None))
+    Some(limited::refusal(
+        exchange, admission, &over, reason, None, None,
+    ))
 }
 
 fn so_far(exchange: &Exchange, reserved: &Reserved, meter: &Meter) -> Amounts {
     let told = meter.usage().unwrap_or_default();
     let usage = Usage {
-        input: if told.input > 0 { told.input } else { reserved.input },
+        input: if told.input > 0 {
+            told.input
+        } else {
+            reserved.input
+        },
         output: told.output.max(meter.events()),
         ..told
     };
