@@ -7,7 +7,7 @@ use super::book::{CellId, Counted, Per};
 use super::moment::Moment;
 use super::of_key;
 use super::rate::Pace;
-use super::terms::{Amount, Counts, Limit, Of};
+use super::terms::{Amount, Counts, Limit, Mode, Of};
 
 /// What distinguishes levels: no scope, so that their number does not grow with the number of clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,9 +20,11 @@ pub(crate) struct LevelId {
     pub(crate) per: &'static str,
 }
 
-/// How much of a limit is used, in its units: requests, tokens, or billionths of a currency unit.
+/// Whether a limit refuses, and how much of it is used, in its units: requests, tokens, or billionths of a currency unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Level {
+    /// Whether the limit refuses.
+    pub(crate) mode: Mode,
     /// The largest part that is used or reserved of one scope's amount, above 1 with debt of a budget.
     pub(crate) ratio: f64,
     /// What is reserved, of all scopes.
@@ -85,7 +87,10 @@ impl Levels {
         let level = |limit: &Arc<Limit>| {
             let id = LevelId::new(&limit.name, limit.counts, Per::of(&limit.amount));
             let configured = Configured {
-                level: Level::default(),
+                level: Level {
+                    mode: limit.mode,
+                    ..Level::default()
+                },
                 limit: Some(limit.clone()),
             };
             (id, configured)

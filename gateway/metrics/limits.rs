@@ -8,7 +8,7 @@ use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge
 
 use super::catalog::{self, BUDGET_WARNING_LABELS, LIMIT_REFUSAL_LABELS};
 use super::declare::Declare;
-use super::remove_series;
+use super::series::remove_series;
 use crate::limit::level::{Level, LevelId, Levels, counts_label};
 use crate::limit::of_key;
 use crate::limit::terms::{Counts, Mode};
@@ -59,12 +59,15 @@ impl LimitMetrics {
 
     /// Counts a request that the limit `limit` refused, or would have refused if it was not only observed.
     pub(crate) fn refusal(&self, limit: &str, counts: Counts, mode: Mode) {
+        self.refusals_of(limit, counts_label(counts), mode).inc();
+    }
+
+    fn refusals_of(&self, limit: &str, counts: &str, mode: Mode) -> IntCounter {
         let mode = match mode {
             Mode::Enforce => "enforce",
             Mode::Observe => "observe",
         };
-        let labels = [limit, counts_label(counts), mode];
-        self.refusals.with_label_values(&labels).inc();
+        self.refusals.with_label_values(&[limit, counts, mode])
     }
 
     /// Counts that a scope has passed `percent` of its budget.
@@ -87,6 +90,8 @@ impl LimitMetrics {
     }
 
     fn show_one(&self, id: &LevelId, level: &Level) {
+        // Begins at 0: Prometheus sees no increase in a counter that begins at 1.
+        self.refusals_of(&id.limit, id.counts, level.mode);
         let divisor = if id.counts == MONEY { BILLIONTHS } else { 1.0 };
         let labels = [&*id.limit, id.counts, id.per];
         self.used_ratio.with_label_values(&labels).set(level.ratio);
@@ -140,4 +145,90 @@ impl LimitMetrics {
 )]
 fn units(units: i64) -> f64 {
     units as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use jiff::Timestamp;
+    use prometheus::{Registry, TextEncoder};
+
+    use super::*;
+    use crate::limit::amount::{counted, money};
+    use crate::limit::moment::Moment;
+    use crate::limit::terms::{Amount, Limit, Of, OverBudget, Reserve};
+
+    fn limit(name: &str, counts: Counts, amount: Amount, mode: Mode) -> Arc<Limit> {
+        Arc::new(Limit {
+            name: name.into(),
+            of: Of::Gateway,
+            routes: None,
+            models: Box::default(),
+            counts,
+            amount,
+            reserve: Reserve::default(),
+            mode,
+            over_budget: OverBudget::default(),
+            soft: Box::default(),
+            unpriced: false,
+            unmetered: false,
+            unbounded: false,
+        })
+    }
+
+    fn metrics() -> (LimitMetrics, Registry) {
+        let registry = Registry::new();
+        (LimitMetrics::declare(&Declare(&registry)).unwrap(), registry)
+    }
+
+    #[test]
+    fn a_limit_has_series_from_the_start_and_none_once_it_is_removed() {
+        let (metrics, registry) = metrics();
+        let budget = money("2.00 per month").unwrap();
+        let rate = counted("9 per minute").unwrap();
+        let all = [
+            limit("team", Counts::Money, budget, Mode::Enforce),
+            limit("team", Counts::Requests, rate, Mode::Enforce),
+            limit("trial", Counts::Requests, rate, Mode::Observe),
+        ];
+        let now = Moment::new(Instant::now(), Instant::now(), Timestamp::UNIX_EPOCH);
+        let show = |limits: &[Arc<Limit>]| {
+            metrics.show(&Levels::new(limits, now));
+            let is_known = |name: &str| limits.iter().any(|limit| *limit.name == *name);
+            metrics.keep_limits(is_known);
+            TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+        };
+        let text = show(&all);
+        for series in [
+            "limit_refusals_total{counts=\"money\",limit=\"team\",mode=\"enforce\"} 0",
+            "limit_refusals_total{counts=\"requests\",limit=\"trial\",mode=\"observe\"} 0",
+            "limit_used_ratio{counts=\"requests\",limit=\"team\",per=\"minute\"} 0",
+            "limit_reserved{counts=\"money\",limit=\"team\",per=\"month\"} 0",
+            "budget_spent{limit=\"team\",per=\"month\"} 0",
+        ] {
+            assert!(
+                text.contains(&format!("\n{series}\n")),
+                "{series}: {text}"
+            );
+        }
+        metrics.refusal("team", Counts::Money, Mode::Enforce);
+        metrics
+            .limits
+            .refusal("rpm_limit", Counts::Requests, Mode::Enforce);
+        metrics.warning("team", 80);
+        let text = show(&all[2..]);
+        assert!(!text.contains("limit=\"team\""), "{text}");
+        assert!(text.contains("limit=\"rpm_limit\"") && text.contains("limit=\"trial\""));
+    }
+
+    #[test]
+    fn dropped_rows_are_counted_as_the_ledger_counts_them() {
+        let (metrics, _) = metrics();
+        for (dropped, expected) in [(0, 0), (5, 5), (5, 5), (9, 9)] {
+            metrics.ledger(Duration::ZERO, dropped, 1);
+            assert_eq!(metrics.dropped.get(), expected);
+        }
+    }
 }

@@ -7,11 +7,11 @@
 mod catalog;
 mod declare;
 mod limits;
+mod series;
 mod target;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder,
@@ -20,6 +20,7 @@ use prometheus::{
 use self::catalog::{COST_LABELS, KEY_LABELS, TOKEN_LABELS};
 use self::declare::Declare;
 use self::limits::LimitMetrics;
+use self::series::remove_series;
 pub(crate) use self::target::TargetMetrics;
 use self::target::{TargetFamilies, status_label};
 use crate::runtime::log;
@@ -263,31 +264,6 @@ pub struct UsageLabels<'a> {
 fn add_saturating(counter: &IntCounter, by: u64) {
     let room = u64::MAX - counter.get();
     counter.inc_by(room.min(by));
-}
-
-/// Removes the series whose label `by` has a value that `is_gone` accepts from a family with these labels.
-fn remove_series(
-    family: &IntCounterVec,
-    labels: &[&str],
-    by: &str,
-    is_gone: &impl Fn(&str) -> bool,
-) {
-    for collected in family.collect() {
-        for series in collected.get_metric() {
-            let value = |name: &&str| {
-                let found = series
-                    .get_label()
-                    .iter()
-                    .find(|label| label.name() == *name);
-                found.map_or("", prometheus::proto::LabelPair::value)
-            };
-            if is_gone(value(&by)) {
-                let values: Vec<&str> = labels.iter().map(value).collect();
-                // The series exists: it was just collected.
-                let _ = family.remove_label_values(&values);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
