@@ -5,6 +5,7 @@
 //! turns the decision into a response. `notice` holds the settings for that, which the configuration reads.
 
 pub(crate) mod account;
+pub(crate) mod admitted;
 pub(crate) mod amount;
 pub(crate) mod applied;
 pub(crate) mod book;
@@ -14,6 +15,7 @@ pub(crate) mod estimate;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
+pub(crate) mod level;
 pub(crate) mod lists;
 pub(crate) mod moment;
 pub(crate) mod notice;

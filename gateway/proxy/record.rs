@@ -10,8 +10,10 @@ use super::admit::Admission;
 use super::attempt::{Attempt, Tries};
 use super::consumption::Consumption;
 use super::exchange::Exchange;
+use super::history::{self, Who};
 use super::limits::settle;
 use super::reject::Reason;
+use super::reject::limit_refusal::LimitRefusal;
 use super::reserved::Reserved;
 use super::respond::final_status;
 use super::shared::Shared;
@@ -19,6 +21,8 @@ use super::spend::{Account, key_label};
 use super::stats::Stats;
 use crate::access_log::AccessRecord;
 use crate::key::ClientKey;
+use crate::limit::admitted::Admitted;
+use crate::limit::terms::Mode;
 use crate::metrics::Metrics;
 use crate::route::{Route, Target};
 use crate::runtime::watchdog::Abort;
@@ -76,14 +80,25 @@ fn write_record(
 ) {
     let outcome = Outcome::of(exchange);
     let consumption = Consumption::of(exchange, outcome.status);
+    let held = reserved
+        .as_ref()
+        .map_or_else(Admitted::default, |it| it.admitted);
+    if shared.ledger.has_file() {
+        let named = reserved.as_ref().and_then(|it| it.model.as_deref());
+        outcome.note(exchange, &consumption, named, shared);
+    }
     if let Some(mut reserved) = reserved {
+        for by in reserved.reservation.observed() {
+            let metrics = &shared.live.metrics.limits;
+            metrics.refusal(&by.limit.name, by.limit.counts, by.limit.mode);
+        }
         settle(exchange, &mut reserved, &consumption, outcome.status);
     }
     outcome.count(exchange, &consumption, &shared.live.metrics);
     if let Some(attempt) = exchange.attempt.as_ref().filter(|it| outcome.gave_up(it)) {
         attempt.provider().endpoint.gave_up();
     }
-    let line = outcome.line(exchange, path, consumption);
+    let line = outcome.line(exchange, path, held, consumption);
     if let Some(telemetry) = &shared.telemetry {
         outcome.span(exchange, &line, telemetry);
     }
@@ -166,6 +181,9 @@ impl<'e> Outcome<'e> {
         if let Some(Reason::InvalidKey(failure)) = self.refused {
             all.auth_failure(failure.label());
         }
+        if let Some(by) = refusing_limit(exchange) {
+            all.limits.refusal(&by.name, by.counts, Mode::Enforce);
+        }
         let (Some(route), Some(target)) = (self.route, self.target) else {
             return;
         };
@@ -177,10 +195,30 @@ impl<'e> Outcome<'e> {
         }
     }
 
+    /// Adds it to the history of use, unless it has no route. `named` is the model that the request names.
+    fn note(
+        &self,
+        exchange: &Exchange,
+        consumption: &Consumption<'_>,
+        named: Option<&str>,
+        shared: &Shared,
+    ) {
+        if let (Some(route), Some(target)) = (self.route, self.target) {
+            let who = Who {
+                key: self.key.map(|key| &key.id),
+                route: &route.name,
+                provider: &target.provider.name,
+                model: consumption.model.or(named),
+            };
+            history::note(exchange, who, consumption, self.took, shared);
+        }
+    }
+
     fn line(
         &self,
         exchange: &Exchange,
         path: String,
+        reserved: Admitted,
         consumption: Consumption<'_>,
     ) -> AccessRecord {
         let stats = &exchange.stats;
@@ -203,6 +241,8 @@ impl<'e> Outcome<'e> {
                     .or_else(|| consumption.error()),
             },
             refused_by: self.refused_by(stats),
+            limit: refusing_limit(exchange).map(|limit| limit.name.clone()),
+            reserved,
             request_bytes: stats.request_bytes,
             response_bytes: stats.response_bytes,
             events: consumption.events,
@@ -236,6 +276,11 @@ impl<'e> Outcome<'e> {
             None => telemetry.end(&telemetry.begin(None), &input),
         }
     }
+}
+
+/// The limit that refused the request, or cut its response.
+fn refusing_limit(exchange: &Exchange) -> Option<&LimitRefusal> {
+    exchange.rejection.as_ref()?.limit.as_deref()
 }
 
 /// Why the exchange ended before its end, if it did.

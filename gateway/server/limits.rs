@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
+use super::limit_metrics::{Reported, show_in_background};
 use crate::config::Resolved;
 use crate::error::Error;
 use crate::ledger::{Ledger, RateRow};
@@ -46,13 +47,16 @@ pub(super) fn book(ledger: &Arc<Ledger>) -> Result<Book, Error> {
     Ok(Book::new(ledger.clone()).with_rates(states))
 }
 
-/// Writes the state of rates each second, and forgets cells that nobody uses.
+/// Writes the state of rates each second, forgets cells that nobody uses, and shows operators what they need to know.
 pub(super) fn keep_in_background(control: &Runtime, live: &Arc<Live>, ledger: &Arc<Ledger>) {
+    show_in_background(control, live);
     let (live, ledger) = (live.clone(), ledger.clone());
     control.spawn(async move {
+        let mut reported = Reported::default();
         for beat in 1_u32.. {
             tokio::time::sleep(BEAT).await;
             save_rates(&live, &ledger);
+            reported.report(&live, &ledger);
             if beat.is_multiple_of(FORGET) {
                 live.book.forget_unused(now(&live));
             }

@@ -10,6 +10,7 @@ mod admin;
 mod connection;
 mod gateway;
 mod lifecycle;
+mod limit_metrics;
 mod limits;
 mod listen;
 mod sandbox;

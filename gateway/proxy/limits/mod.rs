@@ -23,6 +23,7 @@ use pingora::http::RequestHeader;
 use pingora_core::{Error, Result};
 
 use self::refusal::{refusal, rejection};
+use crate::limit::admitted::Admitted;
 use crate::limit::applied::{Amounts, Applied, Ask, Most, Why};
 use crate::limit::lists::Lists;
 use crate::limit::plan::Holder;
@@ -112,7 +113,9 @@ async fn take(
     while let Err(refused) = reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
+    let mut admitted = Admitted::default();
     if !needs_body {
+        admitted = Admitted::of(reservation.held());
         reservation.count_request(moment);
     }
     let value = |name: &HeaderName| {
@@ -129,6 +132,7 @@ async fn take(
     };
     exchange.reserved = Some(Box::new(Reserved {
         reservation,
+        admitted,
         reader: needs_body.then(reader),
         expected,
         input: ask.estimate.input,
@@ -281,6 +285,7 @@ async fn change_reserved(
     while let Err(refused) = reserved.reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
+    reserved.admitted = Admitted::of(reserved.reservation.held());
     reserved.reservation.count_request(moment);
     Ok(())
 }

@@ -66,6 +66,7 @@ pub(in crate::proxy) fn refusal(
 ) -> Rejection {
     let limit = LimitRefusal {
         name: by.limit.name.clone(),
+        counts: by.limit.counts,
         terms: terms(&by.limit).into(),
         scope: Some(scope(&by.limit, &by.scope)),
         wait,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::limit::applied::Amounts;
-use crate::limit::reservation::Outcome;
+use crate::limit::reservation::{Outcome, Passed, Reservation};
+use crate::limit::terms::Amount;
 use crate::proxy::consumption::Consumption;
 use crate::proxy::conversation::Conversation;
 use crate::proxy::exchange::Exchange;
@@ -33,9 +34,28 @@ pub(in crate::proxy) fn settle(
     {
         let lists = reserved.reservation.lists();
         lists.learn(exchange.stats.request_bytes, used);
+        if let Some(accuracy) = reserved.admitted.accuracy(used) {
+            let metrics = &exchange.shared.live.metrics.limits;
+            metrics.estimate_ratio.observe(accuracy);
+        }
     }
     let now = exchange.moment_now();
     reserved.reservation.settle(outcome, now, exchange.took());
+    warn(exchange, &mut reserved.reservation);
+}
+
+/// Tells operators which percentages of budgets were passed, each once.
+fn warn(exchange: &Exchange, reservation: &mut Reservation) {
+    for Passed { by, percent, since } in reservation.take_passed() {
+        let (limit, scope) = (&*by.limit.name, &*by.scope);
+        let period = match by.limit.amount {
+            Amount::Budget { period, .. } => period.name(),
+            _ => "",
+        };
+        tracing::warn!(limit, scope, percent, period, %since, "a budget is used up to a percentage of soft_budget");
+        let metrics = &exchange.shared.live.metrics.limits;
+        metrics.warning(limit, percent);
+    }
 }
 
 /// What the exchange used.
@@ -162,9 +182,9 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved
-        .reservation
-        .count_use(&used, exchange.moment_now())?;
+    let over = reserved.reservation.count_use(&used, exchange.moment_now());
+    warn(exchange, &mut reserved.reservation);
+    let over = over?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
     Some(refusal(exchange, admission, &over, reason, None, None))
