@@ -9,7 +9,7 @@ use super::admit::Admission;
 use super::exchange::Exchange;
 use super::limit_refusal::{LimitRefusal, Scope};
 use super::reject::{Reason, Rejection};
-use crate::limit::amount::write_amount;
+use crate::limit::amount::write_terms;
 use crate::limit::applied::{Applied, Why};
 use crate::limit::reservation::Refused;
 use crate::limit::terms::{Counts, Limit, Of};
@@ -61,31 +61,13 @@ pub(super) fn refusal(
 ) -> Rejection {
     let limit = LimitRefusal {
         name: by.limit.name.clone(),
-        terms: terms(&by.limit).into(),
+        terms: write_terms(by.limit.counts, &by.limit.amount).into(),
         scope: Some(scope(&by.limit, &by.scope)),
         wait,
         resets,
         budget_status: exchange.rules.limits.budget_status,
     };
     admission.rejection(reason).with_limit(limit)
-}
-
-/// The amount of a limit in words: `600 requests per minute`, `20 requests at once`, `2000.00 per month`.
-fn terms(limit: &Limit) -> String {
-    let amount = write_amount(limit.counts, &limit.amount);
-    let noun = match limit.counts {
-        Counts::Money => return amount,
-        Counts::Requests | Counts::Parallel => "requests",
-        Counts::Tokens(tokens) => match (tokens.input, tokens.output) {
-            (true, false) => "input tokens",
-            (false, true) => "output tokens",
-            _ => "tokens",
-        },
-    };
-    match amount.split_once(' ') {
-        Some((number, period)) => format!("{number} {noun} {period}"),
-        None => format!("{amount} {noun}"),
-    }
 }
 
 fn scope(limit: &Limit, value: &Arc<str>) -> Scope {

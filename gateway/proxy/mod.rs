@@ -31,6 +31,7 @@ pub(crate) mod head;
 mod header_map;
 mod header_names;
 mod held_body;
+mod history;
 mod hold;
 mod http10;
 pub(crate) mod inject;

@@ -10,6 +10,7 @@ use super::admit::Admission;
 use super::attempt::Attempt;
 use super::consumption::Consumption;
 use super::exchange::Exchange;
+use super::history;
 use super::reject::Reason;
 use super::reserved::Reserved;
 use super::respond::final_status;
@@ -87,6 +88,9 @@ fn write_record(
     let line = outcome.line(exchange, path, consumption);
     if let Some(telemetry) = &shared.telemetry {
         outcome.span(exchange, &line, telemetry);
+    }
+    if shared.ledger.has_file() {
+        shared.ledger.note_usage(history::row(&line));
     }
     shared.access_log.write(line);
 }

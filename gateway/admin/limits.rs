@@ -1,0 +1,444 @@
+//! What the limits of a gateway have left, which `/limits` responds with and `keygate limits` shows.
+//!
+//! Rows hold names, ids of keys and values of labels, and nothing secret. Amounts are in units: requests, tokens, or
+//! billionths of the price file's currency.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::grammar::query::{parameters, percent_decoded_text};
+use crate::ledger::{Ledger, LedgerError, Remembered, accounts};
+use crate::limit::amount::write_terms;
+use crate::limit::applied::Amounts;
+use crate::limit::book::{CellId, Counted, Per};
+use crate::limit::moment::Moment;
+use crate::limit::of_key::KeyLimits;
+use crate::limit::rate::Pace;
+use crate::limit::terms::{Amount, Counts, Limit, Mode, Of};
+use crate::snapshot::{Live, Snapshot};
+
+/// How many rows a report has unless more are wanted, and at most.
+const ROWS: usize = 100;
+const MOST_ROWS: usize = 10_000;
+
+/// What a report is to have.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Only limits of this name.
+    pub(crate) name: Option<String>,
+    /// Only the use of this key, label's value, route or provider.
+    pub(crate) scope: Option<String>,
+    /// How many rows at most.
+    pub(crate) rows: Option<usize>,
+    /// The estimate for a request of this key, if it has one,
+    pub(crate) key: Option<String>,
+    /// on this route,
+    pub(crate) route: Option<String>,
+    /// whose body has so many bytes.
+    pub(crate) bytes: Option<u64>,
+}
+
+impl Wanted {
+    /// Reads the query of a request. Fails with what is wrong.
+    pub(crate) fn parse(query: &str) -> Result<Self, String> {
+        let mut wanted = Self::default();
+        let given = parameters(query, &['&']).filter(|(name, _)| !name.is_empty());
+        for (name, value) in given {
+            let text = percent_decoded_text(value).into_owned();
+            match name {
+                "name" => wanted.name = Some(text),
+                "scope" => wanted.scope = Some(text),
+                "key" => wanted.key = Some(text),
+                "route" => wanted.route = Some(text),
+                "rows" => wanted.rows = Some(number(name, &text)?),
+                "bytes" => wanted.bytes = Some(number(name, &text)?),
+                _ => return Err("there is name, scope, rows, key, route and bytes".to_owned()),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn takes(&self, name: &str, scope: Option<&str>) -> bool {
+        self.name.as_deref().is_none_or(|it| it == name)
+            && self.scope.as_deref().is_none_or(|it| scope == Some(it))
+    }
+}
+
+fn number<N: std::str::FromStr>(name: &str, text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| format!("{name} is a number"))
+}
+
+/// What limits have left.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LimitsReport {
+    /// When, in RFC 3339, by the calendar's clock.
+    pub(crate) at: String,
+    /// The path of the ledger's file, if there is one.
+    pub(crate) ledger: Option<String>,
+    /// How many rows there are in all.
+    pub(crate) total: usize,
+    /// The rows, those that are used most first.
+    pub(crate) limits: Vec<LimitRow>,
+    /// What a request is expected to use, if that was wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) estimate: Option<EstimateRow>,
+}
+
+/// What one scope has left of a limit.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LimitRow {
+    /// The limit's name.
+    pub(crate) name: String,
+    /// Whose use is counted together: `key`, `route`, `provider`, `gateway`, or `label NAME`.
+    pub(crate) of: String,
+    /// Whose use this is: a key's id, a label's value, a route's or provider's name; empty for the gateway. `None` while
+    /// nobody has used the limit.
+    pub(crate) scope: Option<String>,
+    /// What is counted: `requests`, `tokens`, `input tokens`, `output tokens`, `money` or `parallel`.
+    pub(crate) counts: String,
+    /// In which time: `second`, `minute` and so on, `ever`, or `once` for requests at once.
+    pub(crate) per: String,
+    /// The amount in words: `600 requests per minute`.
+    pub(crate) amount: String,
+    /// The amount in units, without what operators have added: what may be used in the time, or of a window at once.
+    pub(crate) most: i64,
+    /// What operators have added to it in this period.
+    pub(crate) raised: i64,
+    /// What was used.
+    pub(crate) used: i64,
+    /// What requests in flight have reserved.
+    pub(crate) reserved: i64,
+    /// What is left; less than zero if there is debt.
+    pub(crate) left: i64,
+    /// When the period of a budget ends, or when all of a window is there again if nothing more is used; in RFC 3339.
+    pub(crate) resets: Option<String>,
+    /// Whether it refuses requests; else it only counts.
+    pub(crate) enforced: bool,
+}
+
+/// What a request is expected to use.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct EstimateRow {
+    /// Input tokens.
+    pub(crate) input: u64,
+    /// Output tokens.
+    pub(crate) output: u64,
+    /// The cost in billionths.
+    pub(crate) money: Option<u64>,
+}
+
+impl LimitsReport {
+    /// The report of a gateway that serves. Reads the ledger for budgets that were used before and not since the start.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub(crate) fn of_gateway(
+        live: &Live,
+        ledger: &Ledger,
+        wanted: &Wanted,
+    ) -> Result<Self, LedgerError> {
+        let now = live.book.moment(Instant::now(), live.clock.now());
+        let remembered = match ledger.path() {
+            Some(path) => accounts(path, now.time, true)?,
+            None => Vec::new(),
+        };
+        let mut report = Self::of(live, &remembered, wanted);
+        let file = ledger.path().and_then(|path| std::path::absolute(path).ok());
+        report.ledger = file.map(|path| path.display().to_string());
+        Ok(report)
+    }
+
+    /// The report of the limits in `live`, and of budgets that were used before, as `remembered`.
+    pub(crate) fn of(live: &Live, remembered: &[Remembered], wanted: &Wanted) -> Self {
+        let now = live.book.moment(Instant::now(), live.clock.now());
+        let snapshot = live.snapshot();
+        let cells = live.book.list();
+        let terms = Terms::of(&snapshot, &cells, remembered);
+        let rows = Rows {
+            snapshot: &snapshot,
+            terms,
+            now,
+            wanted,
+            known: HashSet::new(),
+            rows: Vec::new(),
+        };
+        let mut rows = rows.of_all(&cells, remembered);
+        let total = rows.len();
+        rows.sort_by(most_used_first);
+        rows.truncate(wanted.rows.unwrap_or(ROWS).min(MOST_ROWS));
+        let estimate = wanted.route.as_deref().map(|route| {
+            let bytes = wanted.bytes.unwrap_or_default();
+            EstimateRow::of(live.book.estimate(wanted.key.as_deref(), route, bytes))
+        });
+        Self {
+            at: now.time.to_string(),
+            ledger: None,
+            total,
+            limits: rows,
+            estimate,
+        }
+    }
+}
+
+impl EstimateRow {
+    fn of(amounts: Amounts) -> Self {
+        Self {
+            input: amounts.input,
+            output: amounts.output,
+            money: amounts.money,
+        }
+    }
+}
+
+/// By the part of the amount that is used; then by name.
+fn most_used_first(a: &LimitRow, b: &LimitRow) -> Ordering {
+    let part = |row: &LimitRow| {
+        let taken = i128::from(row.used.saturating_add(row.reserved));
+        let most = i128::from(row.most.saturating_add(row.raised)).max(1);
+        taken.saturating_mul(1_000_000) / most
+    };
+    let names = |row: &LimitRow| (row.name.clone(), row.scope.clone(), row.counts.clone());
+    part(b).cmp(&part(a)).then_with(|| names(a).cmp(&names(b)))
+}
+
+/// The limits that cells belong to.
+struct Terms {
+    configured: HashMap<(Arc<str>, Counts, Per), Arc<Limit>>,
+    of_keys: HashMap<Arc<str>, Arc<KeyLimits>>,
+}
+
+impl Terms {
+    fn of(snapshot: &Snapshot, cells: &[(CellId, Counted)], remembered: &[Remembered]) -> Self {
+        let limits = snapshot.rules.plan.limits().iter();
+        let configured: HashMap<_, _> = limits
+            .map(|it| ((it.name.clone(), it.counts, Per::of(&it.amount)), it.clone()))
+            .collect();
+        let names: HashSet<_> = configured.keys().map(|(name, ..)| name.clone()).collect();
+        // Those of other limits are of a key's entry, or of a limit that is gone.
+        let used = cells.iter().map(|(id, _)| (&id.limit, &id.scope));
+        let used = used.chain(remembered.iter().map(|it| (&it.id.limit, &it.id.scope)));
+        let ids: HashSet<&Arc<str>> = used
+            .filter(|(name, _)| !names.contains(*name))
+            .map(|(_, scope)| scope)
+            .collect();
+        let keys = snapshot.keys.keys().filter(|key| ids.contains(&key.id));
+        let of_keys = keys.filter_map(|key| Some((key.id.clone(), key.limits.clone()?)));
+        Self {
+            configured,
+            of_keys: of_keys.collect(),
+        }
+    }
+
+    fn find(&self, name: &Arc<str>, scope: &str, counts: Counts, per: Per) -> Option<&Arc<Limit>> {
+        if let Some(limit) = self.configured.get(&(name.clone(), counts, per)) {
+            return Some(limit);
+        }
+        let of_key = self.of_keys.get(scope)?;
+        let is_same = |it: &&Arc<Limit>| {
+            it.name == *name && it.counts == counts && Per::of(&it.amount) == per
+        };
+        of_key.limits.iter().find(is_same)
+    }
+}
+
+/// The rows of a report, while they are made.
+struct Rows<'r> {
+    snapshot: &'r Snapshot,
+    terms: Terms,
+    now: Moment,
+    wanted: &'r Wanted,
+    /// The cells that have a row, and their limits.
+    known: HashSet<CellId>,
+    rows: Vec<LimitRow>,
+}
+
+impl Rows<'_> {
+    fn of_all(
+        mut self,
+        cells: &[(CellId, Counted)],
+        remembered: &[Remembered],
+    ) -> Vec<LimitRow> {
+        for (id, cell) in cells {
+            self.of_cell(id, cell);
+        }
+        for it in remembered {
+            self.of_remembered(it);
+        }
+        self.of_unused();
+        self.rows
+    }
+
+    fn of_cell(&mut self, id: &CellId, cell: &Counted) {
+        self.known.insert(id.clone());
+        if !self.wanted.takes(&id.limit, Some(&id.scope)) {
+            return;
+        }
+        let found = self.terms.find(&id.limit, &id.scope, id.counts, id.per);
+        let Some(limit) = found.cloned() else { return };
+        let mut row = row(&limit, Some(&id.scope));
+        match (cell, limit.amount) {
+            (Counted::Rate(rate), Amount::Rate(amount)) => {
+                let pace = Pace::of(&amount);
+                let (left, full_in) = rate.left(self.now.ticks, pace);
+                row.reserved = rate.reserved();
+                row.left = i64::try_from(left).unwrap_or(i64::MAX);
+                let taken = row.most.saturating_sub(row.left);
+                row.used = taken.saturating_sub(row.reserved).max(0);
+                let full_at = self.now.time.checked_add(full_in).ok();
+                row.resets = full_at.filter(|_| taken > 0).map(|it| it.to_string());
+            }
+            (Counted::Slots(slots), _) => {
+                row.used = slots.taken().into();
+                row.left = row.most.saturating_sub(row.used);
+            }
+            (Counted::Budget(budget), _) => {
+                let calendar = &self.snapshot.rules.plan.calendar;
+                let account = budget.at(self.now.time, calendar);
+                row.reserved = account.reserved();
+                let spent = account.spent().saturating_sub(row.reserved);
+                row.spend(spent, account.raised(), account.id().end);
+            }
+            _ => return,
+        }
+        self.rows.push(row);
+    }
+
+    fn of_remembered(&mut self, it: &Remembered) {
+        let id = CellId {
+            limit: it.id.limit.clone(),
+            scope: it.id.scope.clone(),
+            counts: it.id.counts,
+            per: Per::Period(it.id.period),
+        };
+        if !self.wanted.takes(&id.limit, Some(&id.scope)) || self.known.contains(&id) {
+            return;
+        }
+        let found = self.terms.find(&id.limit, &id.scope, id.counts, id.per);
+        if let Some(limit) = found.cloned() {
+            let mut row = row(&limit, Some(&id.scope));
+            row.spend(it.spent, it.raised, it.id.end);
+            self.rows.push(row);
+            self.known.insert(id);
+        }
+    }
+
+    /// Rows of configured limits that nobody has used.
+    fn of_unused(&mut self) {
+        let used = self.known.iter();
+        let used: HashSet<_> = used
+            .map(|id| (id.limit.clone(), id.counts, id.per))
+            .collect();
+        let rules = &self.snapshot.rules;
+        for limit in rules.plan.limits() {
+            let scope = match &limit.of {
+                Of::Label { value, .. } => value.as_deref(),
+                Of::Gateway => Some(""),
+                _ => None,
+            };
+            let id = (limit.name.clone(), limit.counts, Per::of(&limit.amount));
+            if used.contains(&id) || !self.wanted.takes(&limit.name, scope) {
+                continue;
+            }
+            let mut row = row(limit, scope);
+            if let Amount::Budget { period, .. } = limit.amount {
+                let (_, end) = rules.plan.calendar.span(period, self.now.time);
+                row.spend(0, 0, end);
+            }
+            self.rows.push(row);
+        }
+    }
+}
+
+impl LimitRow {
+    fn spend(&mut self, spent: i64, raised: i64, end: Timestamp) {
+        self.raised = raised;
+        self.used = spent;
+        let most = self.most.saturating_add(raised);
+        self.left = most.saturating_sub(spent).saturating_sub(self.reserved);
+        self.resets = (end < Timestamp::MAX).then(|| end.to_string());
+    }
+
+    /// Whether it is of this limit and scope.
+    pub(crate) fn is_of(&self, limit: &Limit, scope: &str) -> bool {
+        let (counts, per) = (counts_word(limit.counts), per_word(&limit.amount));
+        *self.name == *limit.name
+            && self.scope.as_deref() == Some(scope)
+            && self.counts == counts
+            && self.per == per
+    }
+}
+
+/// The row of a limit of which nothing was used.
+fn row(limit: &Limit, scope: Option<&str>) -> LimitRow {
+    let most = match limit.amount {
+        Amount::Rate(rate) => i64::try_from(rate.burst).unwrap_or(i64::MAX),
+        Amount::Budget { units, .. } => units,
+        Amount::AtOnce(most) => most.into(),
+    };
+    LimitRow {
+        name: limit.name.to_string(),
+        of: match &limit.of {
+            Of::Key => "key".to_owned(),
+            Of::Route => "route".to_owned(),
+            Of::Provider => "provider".to_owned(),
+            Of::Gateway => "gateway".to_owned(),
+            Of::Label { name, .. } => format!("label {name}"),
+        },
+        scope: scope.map(str::to_owned),
+        counts: counts_word(limit.counts).to_owned(),
+        per: per_word(&limit.amount).to_owned(),
+        amount: write_terms(limit.counts, &limit.amount),
+        most,
+        raised: 0,
+        used: 0,
+        reserved: 0,
+        left: most,
+        resets: None,
+        enforced: limit.mode == Mode::Enforce,
+    }
+}
+
+/// The word for what is counted.
+pub(crate) fn counts_word(counts: Counts) -> &'static str {
+    match counts {
+        Counts::Requests => "requests",
+        Counts::Money => "money",
+        Counts::Parallel => "parallel",
+        Counts::Tokens(tokens) => match (tokens.input, tokens.output) {
+            (true, false) => "input tokens",
+            (false, true) => "output tokens",
+            _ => "tokens",
+        },
+    }
+}
+
+/// The word for the time in which is counted.
+pub(crate) fn per_word(amount: &Amount) -> &'static str {
+    match Per::of(amount) {
+        Per::Window(window) => window.name(),
+        Per::Period(period) => period.name(),
+        Per::Now => "once",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_selects_and_an_unknown_parameter_is_refused() {
+        let wanted = Wanted::parse("name=search-team&scope=a%20b&rows=5").unwrap();
+        assert!(wanted.takes("search-team", Some("a b")));
+        assert!(!wanted.takes("search-team", None) && !wanted.takes("other", Some("a b")));
+        assert_eq!(wanted.rows, Some(5));
+        assert_eq!(Wanted::parse("").unwrap(), Wanted::default());
+        for wrong in ["limit=a", "rows=many", "rows=-1"] {
+            assert!(Wanted::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}
