@@ -79,7 +79,7 @@ enum Command {
     Upgrade(control::Upgrade),
     /// Show what a running gateway serves, and why something is not served
     Status(status::Status),
-    /// Sum up access lines by key, route, provider, model or day: who used how much, at what cost
+    /// Sum up what was used by key, route, provider, model or day: who used how much, at what cost
     Usage(usage::Usage),
     /// Print a JSON schema of the configuration, for editors
     #[command(
