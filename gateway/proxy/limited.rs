@@ -21,17 +21,14 @@ pub(super) fn rejection(
     refused: &Refused,
 ) -> Rejection {
     let counts = refused.by.limit.counts;
+    let reason = reason(refused.why, counts);
     let until_reset = refused
         .resets
         .and_then(|end| Duration::try_from(end.duration_since(exchange.clock_time())).ok());
-    let (reason, wait) = match (refused.why, counts) {
-        (Why::Wait(wait), _) => (of_rate(counts), Some(wait)),
-        (Why::Taken(wait), _) => (Reason::ParallelLimit, Some(wait)),
-        (Why::Spent, Counts::Money) => (Reason::BudgetExceeded, None),
-        (Why::Spent, _) => (of_rate(counts), until_reset),
-        (Why::Exceeds, _) => (Reason::RequestExceedsLimit, None),
-        (Why::Unbounded, _) => (Reason::UnboundedRequest, None),
-        (Why::NotIssued, _) => (Reason::LimitsUnavailable, None),
+    let wait = match (refused.why, counts) {
+        (Why::Wait(wait) | Why::Taken(wait), _) => Some(wait),
+        (Why::Spent, Counts::Requests | Counts::Tokens(_) | Counts::Parallel) => until_reset,
+        (Why::Spent | Why::Exceeds | Why::Unbounded | Why::NotIssued, _) => None,
     };
     refusal(
         exchange,
@@ -41,6 +38,18 @@ pub(super) fn rejection(
         wait,
         refused.resets,
     )
+}
+
+/// The reason of a refusal by a limit that counts `counts`.
+pub(super) fn reason(why: Why, counts: Counts) -> Reason {
+    match (why, counts) {
+        (Why::Taken(_), _) => Reason::ParallelLimit,
+        (Why::Spent, Counts::Money) => Reason::BudgetExceeded,
+        (Why::Wait(_) | Why::Spent, _) => of_rate(counts),
+        (Why::Exceeds, _) => Reason::RequestExceedsLimit,
+        (Why::Unbounded, _) => Reason::UnboundedRequest,
+        (Why::NotIssued, _) => Reason::LimitsUnavailable,
+    }
 }
 
 fn of_rate(counts: Counts) -> Reason {

@@ -26,6 +26,7 @@ mod cors;
 mod dialect;
 mod exchange;
 mod failure;
+pub(crate) mod forecast;
 mod forward;
 pub(crate) mod head;
 mod header_map;

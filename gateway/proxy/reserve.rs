@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use pingora::http::RequestHeader;
 use pingora_core::{Error, Result};
@@ -24,7 +25,7 @@ use super::limited::{self, refusal};
 use super::reject::{Reason, Rejection};
 use super::reserved::Reserved;
 use crate::limit::applied::{Applied, Ask, Most, Why};
-use crate::limit::plan::Holder;
+use crate::limit::plan::{Holder, Plan};
 use crate::limit::reservation::{Lists, Refused, Reservation};
 use crate::limit::terms::Counts;
 use crate::usage::{Asked, Expected, RequestReader, bills_later, expected, model_in_path};
@@ -34,16 +35,20 @@ const LEDGER_WAIT: Duration = Duration::from_millis(100);
 /// How often it looks meanwhile.
 const LEDGER_LOOK: Duration = Duration::from_millis(2);
 
-/// The limits of a request; `None` if it has none.
-fn lists(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Option<Lists> {
-    let plan = &exchange.rules.plan;
+/// The limits of a request that comes at `now`; `None` if it has none.
+pub(super) fn lists(
+    plan: &Plan,
+    now: Timestamp,
+    admission: &Admission,
+    attempt: &Attempt,
+) -> Option<Lists> {
     let key = admission.key().and_then(|key| {
         let holder = Holder {
             id: &key.id,
             own: key.limits.as_deref(),
             slot: &key.slot,
         };
-        plan.of_key(&holder, |name| key.labels.get(name), exchange.clock_time())
+        plan.of_key(&holder, |name| key.labels.get(name), now)
     });
     let (route, target) = (&admission.route().limits, &attempt.target().limits);
     if key.is_none() && route.all.is_empty() && target.all.is_empty() {
@@ -66,7 +71,8 @@ pub(super) async fn head(
     admission: &Admission,
     attempt: &Attempt,
 ) -> Result<(), Rejection> {
-    let Some(lists) = lists(exchange, admission, attempt) else {
+    let plan = &exchange.rules.plan;
+    let Some(lists) = lists(plan, exchange.clock_time(), admission, attempt) else {
         return Ok(());
     };
     // In a box: only requests with limits need the room.
@@ -81,7 +87,7 @@ async fn take(
     lists: Lists,
 ) -> Result<(), Rejection> {
     let route = &*admission.route().name;
-    let expected = expectation(exchange, admission, attempt);
+    let expected = expectation(exchange.stats.method, admission, attempt);
     refuse_unmetered(exchange, admission, attempt, &lists)?;
     let ask = match expected {
         Expected::Nothing => Ask::default(),
@@ -118,13 +124,13 @@ async fn take(
 }
 
 /// Whether a model works for the response, of several readings of the path by the one that most likely has it work.
-fn expectation(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Expected {
+pub(super) fn expectation(method: &str, admission: &Admission, attempt: &Attempt) -> Expected {
     if admission.upgrade() {
         return Expected::Tokens;
     }
     let method = match admission.may_be_post() {
         true => "POST",
-        false => exchange.stats.method,
+        false => method,
     };
     let readings = attempt.readings().map(|path| expected(method, path));
     readings.max().unwrap_or(Expected::Nothing)
@@ -259,7 +265,7 @@ async fn change_reserved(
 }
 
 /// The model of a request, if there is no doubt about it.
-fn model<'r>(asked: &Asked<'r>, path: &'r str) -> Option<Cow<'r, str>> {
+pub(super) fn model<'r>(asked: &Asked<'r>, path: &'r str) -> Option<Cow<'r, str>> {
     let in_path = model_in_path(path);
     let in_body = asked.model.filter(|_| asked.is_readable).map(Cow::Borrowed);
     in_path.or(in_body).filter(|_| !asked.two_models)

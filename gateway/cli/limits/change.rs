@@ -242,7 +242,7 @@ impl Meant {
                        store; or change the limit's amount, and a reload keeps what was used";
             return Err(Error::Failed(why.to_owned()));
         };
-        if self.standing.admin.is_some() {
+        if self.standing.admin().is_some() {
             let wanted = Wanted {
                 rows: Some(0),
                 ..Wanted::default()
@@ -267,7 +267,7 @@ impl Meant {
     }
 
     fn effect(&self) -> &'static str {
-        match self.standing.admin {
+        match self.standing.admin() {
             Some(_) => "The gateway takes it up within a second.",
             None => "No gateway serves this configuration now; the next one knows it.",
         }

@@ -12,7 +12,7 @@ mod words;
 use clap::Subcommand;
 
 pub(super) use self::standing::Standing;
-pub(super) use self::words::units;
+pub(super) use self::words::{scope, units};
 use crate::error::Error;
 
 /// List limits and what is left of them; raise a budget, or reset what was used of it.

@@ -38,7 +38,7 @@ pub(super) fn scope_of_row(row: &LimitRow) -> String {
 }
 
 /// Whose use a limit counts, in words: `the key alice`.
-pub(super) fn scope(of: &Of, scope: &str) -> String {
+pub(in crate::cli) fn scope(of: &Of, scope: &str) -> String {
     match of {
         Of::Key => format!("the key {scope}"),
         Of::Route => format!("the route {scope}"),
