@@ -363,6 +363,11 @@ impl LimitRow {
         self.resets = (end < Timestamp::MAX).then(|| end.to_string());
     }
 
+    /// The row of a scope that has used nothing.
+    pub(crate) fn unused(limit: &Limit, scope: &str) -> Self {
+        row(limit, Some(scope))
+    }
+
     /// Whether it is of this limit and scope.
     pub(crate) fn is_of(&self, limit: &Limit, scope: &str) -> bool {
         let (counts, per) = (counts_word(limit.counts), per_word(&limit.amount));

@@ -60,6 +60,16 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, LedgerError> {
     }
 }
 
+/// Whether the ledger at `path`, which exists, can be read, and is whole where it says what was spent.
+pub(crate) fn examine(path: &Path) -> Result<(), LedgerError> {
+    let connection = open_for_reading(path)?;
+    match find_damage(&connection, path) {
+        Ok(None) => Ok(()),
+        Ok(Some(damage)) => Err(LedgerError::damaged(path, damage)),
+        Err(error) => Err(LedgerError::database(path, error)),
+    }
+}
+
 /// Opens a ledger that nobody writes, without a log.
 fn open_unchanging(path: &Path) -> Result<Connection, LedgerError> {
     let bytes = path.as_os_str().as_encoded_bytes();

@@ -30,6 +30,7 @@ mod writer;
 
 pub(crate) use correction::{raise, reset};
 pub(crate) use error::LedgerError;
+pub(crate) use file::examine;
 pub(crate) use history::{HistoryRow, Sums, UsageRow, Whose, history};
 pub(crate) use rate::{RateRow, read as read_rates};
 pub(crate) use reading::{Done, Memory, Remembered, accounts, done};

@@ -103,7 +103,10 @@ impl Limits<'_> {
         };
         let report = self.standing.report(&wanted).ok()?;
         let mut rows = report.limits.into_iter();
-        rows.find(|row| row.is_of(&applied.limit, &applied.scope))
+        let (limit, scope) = (&applied.limit, &applied.scope);
+        let found = rows.find(|row| row.is_of(limit, scope));
+        // A gateway has no row of a key that has used nothing.
+        Some(found.unwrap_or_else(|| LimitRow::unused(limit, scope)))
     }
 }
 
