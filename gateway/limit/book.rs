@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::applied::{Applied, Cell};
+use super::applied::{Amounts, Applied, Cell};
 use super::budget::{Budget, BudgetOf, Issuer};
-use super::estimate::Learnt;
+use super::estimate::{Learnt, estimate};
 use super::moment::Moment;
 use super::period::Calendar;
 use super::rate::{Pace, Rate, Ticks};
@@ -223,6 +223,15 @@ impl Book {
     /// What requests of a key used so far.
     pub(crate) fn learnt_of_key(&self, id: &str) -> Arc<Learnt> {
         self.learnt_by(Learner::Key, id)
+    }
+
+    /// The estimate for a request on `route` of the key with the id `key`, whose body has so many `bytes`.
+    pub(crate) fn estimate(&self, key: Option<&str>, route: &str, bytes: u64) -> Amounts {
+        let all = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        let find = |kind, name: &str| all.get(&(kind, Arc::from(name))).cloned();
+        let of_key = key.and_then(|key| find(Learner::Key, key));
+        let of_route = find(Learner::Route, route).unwrap_or_default();
+        estimate(of_key.as_deref(), &of_route, bytes)
     }
 
     fn learnt_by(&self, kind: Learner, name: &str) -> Arc<Learnt> {

@@ -1,87 +1,52 @@
-//! Phase 5, record: what an exchange used, for the history in the ledger. Only where there is one: it costs memory.
+//! What the history has of an exchange: the sums of its access line.
 
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use super::consumption::Consumption;
-use super::exchange::Exchange;
-use super::reject::Reason;
-use super::reserved::ask::whole_billionths;
-use super::shared::Shared;
+use crate::access_log::AccessRecord;
 use crate::ledger::{Sums, UsageRow, Whose};
+use crate::usage::Usage;
 
-/// Whatever is not known.
-static NOTHING: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+/// What one count adds to a sum at most: sums of many stay far from the end of an `i64`.
+const MOST: u64 = u64::MAX >> 16;
 
-/// Who used it.
-pub(super) struct Who<'e> {
-    /// The key's id, if the route requires a key.
-    pub(super) key: Option<&'e Arc<str>>,
-    /// The route's name.
-    pub(super) route: &'e Arc<str>,
-    /// The provider that was asked, or would have been.
-    pub(super) provider: &'e Arc<str>,
-    /// The model, as the response names it, or else the request.
-    pub(super) model: Option<&'e str>,
-}
-
-/// Adds what `exchange` used to the history. It `took` so long.
-pub(super) fn note(
-    exchange: &Exchange,
-    who: Who<'_>,
-    consumption: &Consumption<'_>,
-    took: Duration,
-    shared: &Shared,
-) {
-    let reason = exchange.rejection.as_ref().map(|it| it.reason);
-    if reason == Some(Reason::Preflight) {
-        return;
+/// The row of the history for the exchange with this access line.
+pub(super) fn row(line: &AccessRecord) -> UsageRow {
+    let name = |name: &Option<Arc<str>>| name.clone().unwrap_or_default();
+    let cost = line.cost.as_ref();
+    let usage = line.usage.unwrap_or_default();
+    UsageRow {
+        at: line.time,
+        whose: Whose {
+            key: name(&line.key),
+            route: name(&line.route),
+            provider: name(&line.provider),
+            model: line.model.as_deref().unwrap_or_default().into(),
+            currency: cost.map(|cost| cost.currency.clone()).unwrap_or_default(),
+        },
+        sums: Sums {
+            requests: 1,
+            refusals: line.refused_by.is_some().into(),
+            aborted: line.client_left.into(),
+            metered: line.usage.is_some().into(),
+            estimated: line.estimated.into(),
+            cost: cost.map_or(0, |cost| units(u64::try_from(cost.cost.0).unwrap_or(MOST))),
+            ..tokens(&usage)
+        },
     }
-    let is_refused = is_refused(exchange);
-    let provider = if is_refused { &NOTHING } else { who.provider };
-    let cost = consumption.cost.as_ref();
-    let whose = Whose {
-        key: who.key.unwrap_or(&NOTHING).clone(),
-        route: who.route.clone(),
-        provider: provider.clone(),
-        model: who.model.map_or_else(|| NOTHING.clone(), Arc::from),
-        currency: cost.map_or(&*NOTHING, |cost| &cost.currency).clone(),
-    };
-    shared.ledger.note_usage(UsageRow {
-        at: exchange.time.saturating_add(took).unwrap_or(exchange.time),
-        whose,
-        sums: sums(consumption, is_refused),
-    });
 }
 
-/// Whether the gateway refused the request, instead of sending it to the provider. One that the provider did not take, or
-/// whose client left, was admitted.
-fn is_refused(exchange: &Exchange) -> bool {
-    let Some(rejection) = &exchange.rejection else {
-        return false;
-    };
-    let is_for_client = (400..500).contains(&rejection.reason.status())
-        && !matches!(rejection.reason, Reason::ClientClosed | Reason::KeyRevoked);
-    let is_own = is_for_client || rejection.limit.is_some() || exchange.attempt.is_none();
-    is_own && exchange.stats.first_byte.is_none()
-}
-
-fn sums(consumption: &Consumption<'_>, is_refused: bool) -> Sums {
-    let usage = consumption.usage.unwrap_or_default();
-    let cost = consumption
-        .cost
-        .as_ref()
-        .map(|cost| whole_billionths(cost.cost));
+fn tokens(usage: &Usage) -> Sums {
     Sums {
-        requests: i64::from(!is_refused),
-        refusals: i64::from(is_refused),
-        input: count(usage.input),
-        output: count(usage.output),
-        cached: count(usage.cache_read),
-        cost: count(cost.unwrap_or(0)),
+        input: units(usage.input),
+        output: units(usage.output),
+        cached: units(usage.cache_read),
+        cache_creation: units(usage.cache_creation),
+        reasoning: units(usage.reasoning),
+        media: usage.media.by_type().map(|(_, count)| units(count)),
+        ..Sums::default()
     }
 }
 
-fn count(units: u64) -> i64 {
-    i64::try_from(units).unwrap_or(i64::MAX)
+fn units(count: u64) -> i64 {
+    count.min(MOST).cast_signed()
 }

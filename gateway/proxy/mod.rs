@@ -33,7 +33,7 @@ mod hold;
 mod http10;
 pub(crate) mod inject;
 pub(crate) mod limit_headers;
-mod limits;
+pub(crate) mod limits;
 mod location;
 mod observe;
 mod receive;

@@ -10,7 +10,7 @@ use super::admit::Admission;
 use super::attempt::{Attempt, Tries};
 use super::consumption::Consumption;
 use super::exchange::Exchange;
-use super::history::{self, Who};
+use super::history;
 use super::limits::settle;
 use super::reject::Reason;
 use super::reject::limit_refusal::LimitRefusal;
@@ -83,10 +83,6 @@ fn write_record(
     let held = reserved
         .as_ref()
         .map_or_else(Admitted::default, |it| it.admitted);
-    if shared.ledger.has_file() {
-        let named = reserved.as_ref().and_then(|it| it.model.as_deref());
-        outcome.note(exchange, &consumption, named, shared);
-    }
     if let Some(mut reserved) = reserved {
         for by in reserved.reservation.observed() {
             let metrics = &shared.live.metrics.limits;
@@ -101,6 +97,9 @@ fn write_record(
     let line = outcome.line(exchange, path, held, consumption);
     if let Some(telemetry) = &shared.telemetry {
         outcome.span(exchange, &line, telemetry);
+    }
+    if shared.ledger.has_file() {
+        shared.ledger.note_usage(history::row(&line));
     }
     shared.access_log.write(line);
 }
@@ -192,25 +191,6 @@ impl<'e> Outcome<'e> {
         consumption.count(&account, all);
         if self.key.is_some() {
             all.key_request(key, &route.name, self.status);
-        }
-    }
-
-    /// Adds it to the history of use, unless it has no route. `named` is the model that the request names.
-    fn note(
-        &self,
-        exchange: &Exchange,
-        consumption: &Consumption<'_>,
-        named: Option<&str>,
-        shared: &Shared,
-    ) {
-        if let (Some(route), Some(target)) = (self.route, self.target) {
-            let who = Who {
-                key: self.key.map(|key| &key.id),
-                route: &route.name,
-                provider: &target.provider.name,
-                model: consumption.model.or(named),
-            };
-            history::note(exchange, who, consumption, self.took, shared);
         }
     }
 

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
 use super::limit_metrics::{Reported, show_in_background};
 use crate::config::Resolved;
 use crate::error::Error;
 use crate::ledger::{Ledger, RateRow};
-use crate::limit::book::{Book, CellId, Per, RateState};
+use crate::limit::book::{Book, Per, RateState};
 use crate::snapshot::Live;
 
 /// How often the state of rates is written.
@@ -43,7 +42,7 @@ pub(super) fn book(ledger: &Arc<Ledger>) -> Result<Book, Error> {
     let rows = ledger
         .load_rates()
         .map_err(|error| Error::Failed(format!("[ledger] store: {error}")))?;
-    let states = rows.into_iter().filter_map(state_of);
+    let states = rows.into_iter().filter_map(RateRow::state);
     Ok(Book::new(ledger.clone()).with_rates(states))
 }
 
@@ -74,18 +73,6 @@ pub(super) fn save_rates(live: &Live, ledger: &Ledger) {
 
 fn now(live: &Live) -> crate::limit::moment::Moment {
     live.book.moment(Instant::now(), live.clock.now())
-}
-
-fn state_of(row: RateRow) -> Option<RateState> {
-    Some(RateState {
-        id: CellId {
-            limit: row.limit,
-            scope: row.scope,
-            counts: row.counts,
-            per: Per::Window(row.window),
-        },
-        full_at: Timestamp::from_microsecond(row.full_at).ok()?,
-    })
 }
 
 fn row_of(state: RateState) -> Option<RateRow> {

@@ -40,6 +40,7 @@ mod lab;
 mod layers;
 mod leaks;
 mod lifecycle;
+mod limit_commands;
 mod limit_metrics;
 mod limits;
 mod linked_secrets;
