@@ -2,8 +2,7 @@
 
 use crate::import::error::ImportError;
 
-/// Columns that set limits, which keygate does not have yet. `budget_id` is not among them: it
-/// refers to a row of another table, so whether its limit is reached is not known.
+/// Columns that set limits. `budget_id` is not among them: it refers to a row of another table.
 const LIMITS: [&str; 8] = [
     "budget_duration",
     "budget_limits",
@@ -226,12 +225,6 @@ impl Row<'_> {
             number(name).is_some_and(|limit| !limit.is_ok_and(|limit| limit > *used))
         });
         reached.map(|(name, _)| format!("{name} (reached)"))
-    }
-
-    pub(super) fn limits(&self) -> impl Iterator<Item = &'static str> + '_ {
-        LIMITS
-            .into_iter()
-            .filter(|name| self.get(name).is_some_and(|limit| limit != "0"))
     }
 }
 
