@@ -13,7 +13,7 @@ use crate::import::amounts::PlannedAmounts;
 use crate::import::error::ImportError;
 use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
-use crate::import::litellm::csv_table::{File, Row, Table};
+use crate::import::litellm::csv_table::{Row, Table};
 use crate::import::litellm::limits::owner::{RowLimits, Terms};
 use crate::import::litellm::owners::{Owners, OwnersById, members, teams, users};
 use crate::import::litellm::tables::Tables;
@@ -186,7 +186,7 @@ fn add_owner_limits(
                 spent.push(name.clone());
             }
             // A user's budget is of the keys without a team only.
-            if label == "user" && has_keys_of_teams(&id, plan) {
+            if label == "user" && limits.amounts.budgets() > 0 && has_keys_of_teams(&id, plan) {
                 let budgets = limits.split_budgets();
                 label_personal_keys(&id, plan);
                 let of = PlannedScope::Label(PERSONAL_LABEL.to_owned(), id.clone());
