@@ -56,6 +56,12 @@ impl PlannedAmounts {
         self.counted.is_empty()
     }
 
+    /// Whether there is an amount of a period of the calendar.
+    pub(super) fn is_of_calendar(&self) -> bool {
+        let mut all = self.counted.values().flatten();
+        all.any(|amount| matches!(amount, Amount::Budget { units: 1.., .. }))
+    }
+
     /// The number of budgets.
     pub(super) fn budgets(&self) -> usize {
         self.counted.get(&Counts::Money).map_or(0, Vec::len)

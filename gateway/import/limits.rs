@@ -1,8 +1,10 @@
 //! The limits of a plan: what remains of them once all keys and routes are known.
 
+use crate::import::amounts::PlannedAmounts;
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
 use crate::import::planned_limit::{PlannedLimit, PlannedScope};
+use crate::limit::of_key::MAX_PARALLEL;
 
 /// The most models that a note names.
 const MOST_NAMED: usize = 8;
@@ -10,6 +12,10 @@ const MOST_NAMED: usize = 8;
 impl Plan {
     /// Adds a limit, whose name becomes unique.
     pub(super) fn add_limit(&mut self, mut limit: PlannedLimit) {
+        // The limits of a key's own entry have the names of its settings.
+        if limit.name.ends_with("_limit") || limit.name.ends_with("_budget") || limit.name == MAX_PARALLEL {
+            limit.name.insert_str(0, "limit-");
+        }
         limit.name = self.limit_names.unique(&limit.name);
         self.limits.push(limit);
     }
@@ -54,7 +60,7 @@ impl Plan {
         all.any(|amounts| amounts.budgets() > 0)
     }
 
-    /// Notes what budgets need that the original keeps elsewhere. `models` are the models with a
+    /// Notes the models that budgets refuse. `models` are the models with a
     /// route, each with the name of its provider.
     pub(super) fn note_needs_of_budgets<'m>(
         &self,
@@ -84,11 +90,21 @@ impl Plan {
                 unpriced.join(", ")
             ));
         }
-        notes.note(
-            title,
-            "",
-            "what is used of budgets is forgotten at a restart until `[ledger] store` in gateway.toml names a file",
-        );
+    }
+
+    /// Notes that a restart forgets what was used, if there are limits in the calendar, which last
+    /// longer than one may wait.
+    pub(super) fn note_ledger(&self, title: &str, notes: &Notes) {
+        let of_keys = self.keys.iter().map(|key| &key.limits);
+        let mut all = of_keys.chain(self.limits.iter().map(|limit| &limit.amounts));
+        if all.any(PlannedAmounts::is_of_calendar) {
+            notes.note(
+                title,
+                "",
+                "what is used of amounts for a day or longer is forgotten at a restart until `[ledger] store` in \
+                 gateway.toml names a file",
+            );
+        }
     }
 
     /// Whether the price file has a price for a model of a provider.
@@ -98,7 +114,7 @@ impl Plan {
             let mut models = price.models.iter();
             price.provider == provider
                 && models.any(|known| match known.strip_suffix('*') {
-                    Some(beginning) => model.starts_with(beginning),
+                    Some(beginning) => model.trim_end_matches('*').starts_with(beginning),
                     None => known == model,
                 })
         })

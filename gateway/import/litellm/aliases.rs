@@ -37,7 +37,8 @@ impl Aliases {
         let routes: BTreeSet<String> = places.iter().map(|(route, _)| route.clone()).collect();
         let models: BTreeSet<String> = places.iter().filter_map(|(_, model)| model.clone()).collect();
         let has_all = places.iter().all(|(_, model)| model.is_some());
-        (has_all || models.is_empty()).then(|| Reached {
+        let is_known = models.iter().all(|model| is_pattern(model));
+        (is_known && (has_all || models.is_empty())).then(|| Reached {
             routes: routes.into_iter().collect(),
             models: models.into_iter().filter(|model| model != "*").collect(),
         })
@@ -67,15 +68,17 @@ impl Aliases {
         routes.cloned().collect()
     }
 
-    /// All models with a route, each with the name of its route. Names of any model are not among
-    /// them.
+    /// All models with a route, each with the name of its route, which is its provider's.
     pub(super) fn models(&self) -> impl Iterator<Item = (&str, &str)> {
         let places = self.reached.values().flatten();
-        places.filter_map(|(route, model)| {
-            let model = model.as_deref()?;
-            (!model.contains('*')).then_some((route.as_str(), model))
-        })
+        places.map(|(route, model)| (route.as_str(), model.as_deref().unwrap_or("*")))
     }
+}
+
+/// Whether a limit can be of this model: a name, or a beginning of names with `*` behind it.
+pub(super) fn is_pattern(model: &str) -> bool {
+    let name = model.strip_suffix('*').unwrap_or(model);
+    !model.is_empty() && !name.contains('*')
 }
 
 #[cfg(test)]

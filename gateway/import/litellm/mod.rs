@@ -98,6 +98,7 @@ pub fn read_in(
     }
     plan.remove_limits_of_nobody(&notes);
     plan.note_needs_of_budgets(entries.reached.models(), &title, &notes);
+    plan.note_ledger(&title, &notes);
     plan.close(&notes);
     plan.notes = notes.into_vec();
     Ok(plan)

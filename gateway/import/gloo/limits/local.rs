@@ -20,17 +20,24 @@ pub(super) struct Local {
     pub(super) limits: Vec<PlannedLimit>,
 }
 
+impl Local {
+    /// The limits of a policy that has `count`. If none of them is carried over, `None`: those of a
+    /// less specific policy stay.
+    fn of(limits: Vec<PlannedLimit>, count: usize) -> Option<Self> {
+        (count == 0 || !limits.is_empty()).then_some(Self { limits })
+    }
+}
+
 /// Takes `rateLimit` of kgateway's policy. Returns `None` if it has no local limit.
 pub(super) fn kgateway(part: &mut Fields<'_>, name: &str) -> Option<Local> {
     let mut settings = part.fields(&["rateLimit"])?;
     settings.discard("global", ELSEWHERE);
-    let local = settings.fields(&["local"]).map(|mut local| {
+    let local = settings.fields(&["local"]).and_then(|mut local| {
+        let count = local.unread().count();
         let bucket = local.fields(&["tokenBucket"]);
         let limit = bucket.and_then(|bucket| of_bucket(bucket, name));
         local.finish();
-        Local {
-            limits: limit.into_iter().collect(),
-        }
+        Local::of(limit.into_iter().collect(), count)
     });
     settings.finish();
     local
@@ -55,10 +62,12 @@ pub(super) fn agentgateway(part: &mut Fields<'_>, name: &str) -> Option<Local> {
     let mut settings = part.fields(&["rateLimit"])?;
     settings.discard("global", ELSEWHERE);
     let is_local = settings.has("local");
-    let limits = settings.list("local").into_iter();
+    let items = settings.list("local");
+    let count = items.len() + settings.unread().count();
+    let limits = items.into_iter();
     let limits = limits.filter_map(|item| of_item(item, name)).collect();
     settings.finish();
-    is_local.then_some(Local { limits })
+    Local::of(limits, count).filter(|_| is_local)
 }
 
 fn of_item(mut item: Fields<'_>, name: &str) -> Option<PlannedLimit> {

@@ -153,7 +153,9 @@ impl Reader<'_> {
             }
             reference.finish();
         }
-        attach(chosen, routes, Mechanism::Service, &places);
+        if !places.is_empty() {
+            attach(chosen, routes, Mechanism::Service, &places);
+        }
         global.finish();
     }
 
@@ -169,7 +171,7 @@ impl Reader<'_> {
             return;
         };
         if !spec.has("config") {
-            return spec.lost("", "it is no policy of Gloo: write it as a table [[limits]]");
+            return spec.lost("", "it has no `config`, as Gloo's policies have: write it as a table [[limits]]");
         }
         let Some(places) = policy::chosen_places(&mut spec, routes) else {
             return spec.lost("config", UNSURE);

@@ -20,6 +20,8 @@ use crate::limit::terms::Counts;
 pub(super) struct Services {
     /// The limits in the plan, by the object and the counter.
     counters: BTreeMap<(String, String), usize>,
+    /// The notes about limits that are left out: the object, the field, and the reason.
+    noted: BTreeSet<(String, String, String)>,
     /// The titles of the configurations that policies name.
     used: BTreeSet<String>,
     /// The title of the first object whose limits were carried over.
@@ -145,7 +147,10 @@ impl Services {
                 Err(why) => {
                     let field = format!("{}[{number}]", from.field);
                     let why = format!("{why}: it is left out");
-                    reader.notes.lost(&from.client.title, &field, why);
+                    // Several policies may name the same configuration.
+                    if self.noted.insert((from.client.title.clone(), field.clone(), why.clone())) {
+                        reader.notes.lost(&from.client.title, &field, why);
+                    }
                 }
             }
         }

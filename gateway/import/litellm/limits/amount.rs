@@ -32,7 +32,7 @@ pub(super) fn per_minute(text: &str) -> Result<Found, Unclear> {
         Number::Unclear => return Err(Unclear),
         Number::Endless => return Ok(Found::none()),
         Number::Negative => (0, None),
-        Number::Units { units, .. } if units <= most => (units, None),
+        Number::Units { units, is_cut } if units <= most => (units, cut(is_cut)),
         Number::Units { .. } | Number::TooLarge => (most, Some(too_large(most))),
     };
     Ok(Found {
@@ -48,7 +48,7 @@ pub(super) fn at_once(text: &str) -> Result<Found, Unclear> {
         Number::Unclear => return Err(Unclear),
         Number::Endless => return Ok(Found::none()),
         Number::Negative => (0, None),
-        Number::Units { units, .. } if units <= most => (units, None),
+        Number::Units { units, is_cut } if units <= most => (units, cut(is_cut)),
         Number::Units { .. } | Number::TooLarge => (most, Some(too_large(most))),
     };
     let units = u32::try_from(units).unwrap_or(u32::MAX);
@@ -118,6 +118,14 @@ fn period_of(text: &str, units: i64) -> (Period, Option<String>) {
     }
 }
 
+/// What an amount counts that was read as one of `counts`: none at once is no request at all.
+pub(super) fn counts_of(counts: Counts, amount: Amount) -> Counts {
+    match (counts, amount) {
+        (Counts::Parallel, Amount::Budget { .. }) => Counts::Requests,
+        (counts, _) => counts,
+    }
+}
+
 /// Whether a text stands for no value: `LiteLLM` takes these for none, as its pages send them.
 fn is_none(text: &str) -> bool {
     ["", "none", "null"].contains(&text.trim().to_ascii_lowercase().as_str())
@@ -151,6 +159,10 @@ pub(super) fn soft(soft: &str, budget: Option<&str>) -> Result<u8, String> {
             "it is no whole percentage of the budget: write `soft_budget = \"{percent}%\"`"
         )),
     }
+}
+
+fn cut(is_cut: bool) -> Option<String> {
+    is_cut.then(|| "it is no whole number: the fraction is cut off".to_owned())
 }
 
 fn too_large(most: u64) -> String {
@@ -206,7 +218,7 @@ mod tests {
     fn a_rate_of_zero_lets_nothing_pass() {
         for (text, wanted) in [
             ("10", "10 per minute"),
-            ("10.9", "10 per minute"),
+            ("10.9", "10 per minute !"),
             ("0", "0 per day"),
             ("-5", "0 per day"),
             ("9223372036854775807", "1000000000 per minute !"),

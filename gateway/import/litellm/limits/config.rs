@@ -5,8 +5,8 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::import::amounts::{PlannedAmounts, TOKENS};
-use crate::import::fields::Fields;
-use crate::import::litellm::aliases::Aliases;
+use crate::import::fields::{Fields, text_of};
+use crate::import::litellm::aliases::{Aliases, is_pattern};
 use crate::import::litellm::common_settings::CommonSettings;
 use crate::import::litellm::limits::amount;
 use crate::import::litellm::limits::holder::{Holder, budget_of};
@@ -58,16 +58,20 @@ impl ConfigLimits {
     pub(in crate::import::litellm) fn take(root: &mut Fields<'_>) -> Self {
         let mut limits = Self::default();
         within(root, "litellm_settings", |settings| {
-            limits.max_budget = settings.text("max_budget");
-            limits.budget_duration = settings.text("budget_duration");
-            limits.timezone = settings.text("timezone");
+            limits.max_budget = any_text(settings, "max_budget");
+            limits.budget_duration = any_text(settings, "budget_duration");
+            limits.timezone = any_text(settings, "timezone");
         });
         within(root, "general_settings", |settings| {
-            limits.token_type = settings.text("token_rate_limit_type");
-            limits.parallel = settings.text("global_max_parallel_requests");
+            limits.token_type = any_text(settings, "token_rate_limit_type");
+            limits.parallel = any_text(settings, "global_max_parallel_requests");
         });
         within(root, "router_settings", |settings| {
-            let providers = settings.value(&["provider_budget_config"]);
+            let name = "provider_budget_config";
+            let providers = settings.value(&[name]);
+            if providers.as_ref().is_some_and(|providers| !providers.is_object()) {
+                settings.lost(name, "it is no table of providers and budgets");
+            }
             let providers = providers.as_ref().and_then(Value::as_object);
             let providers = providers.into_iter().flatten();
             limits.providers = providers
@@ -210,6 +214,12 @@ fn apply_provider(
     });
 }
 
+/// Takes a field of any type as text: what is no scalar is no amount.
+fn any_text(fields: &mut Fields<'_>, name: &str) -> Option<String> {
+    let value = fields.value(&[name])?;
+    Some(text_of(&value).unwrap_or_else(|| value.to_string()))
+}
+
 /// Takes fields of a section.
 fn within<'n>(root: &mut Fields<'n>, section: &str, take: impl FnOnce(&mut Fields<'n>)) {
     if let Some(mut settings) = root.fields(&[section]) {
@@ -230,9 +240,9 @@ impl DeploymentLimits {
     /// Takes the settings of a deployment.
     pub(in crate::import::litellm) fn take(params: &mut Fields<'_>) -> Self {
         Self {
-            max_budget: params.text("max_budget"),
-            budget_duration: params.text("budget_duration"),
-            parallel: params.text("max_parallel_requests"),
+            max_budget: any_text(params, "max_budget"),
+            budget_duration: any_text(params, "budget_duration"),
+            parallel: any_text(params, "max_parallel_requests"),
         }
     }
 
@@ -264,7 +274,7 @@ impl DeploymentLimits {
                     }
                     let Some(amount) = found.amount else { continue };
                     params.note(field, "its requests are refused here, and wait or go to another deployment there");
-                    amounts.add(amounts_counts(counts, amount), amount);
+                    amounts.add(amount::counts_of(counts, amount), amount);
                 }
                 Err(amount::Unclear) => params.lost(
                     field,
@@ -276,7 +286,7 @@ impl DeploymentLimits {
             return;
         }
         let model = model.filter(|model| *model != "*");
-        if model.is_some_and(|model| model.trim_end_matches('*').contains('*')) {
+        if model.is_some_and(|model| !is_pattern(model)) {
             return params.lost("model", "a limit is of a model, or of those with one beginning: it is left out");
         }
         plan.add_limit(PlannedLimit {
@@ -287,14 +297,5 @@ impl DeploymentLimits {
             from: (params.title().to_owned(), String::new()),
             ..PlannedLimit::default()
         });
-    }
-}
-
-/// What an amount counts: nothing at once is no request.
-fn amounts_counts(counts: Counts, amount: crate::limit::terms::Amount) -> Counts {
-    use crate::limit::terms::Amount;
-    match (counts, amount) {
-        (Counts::Parallel, Amount::Budget { .. }) => Counts::Requests,
-        (counts, _) => counts,
     }
 }

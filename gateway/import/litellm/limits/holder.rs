@@ -6,7 +6,7 @@ use crate::import::amounts::PlannedAmounts;
 use crate::import::fields::text_of;
 use crate::import::litellm::limits::amount::{self, Found, Unclear};
 use crate::import::notes::Notes;
-use crate::limit::terms::{Amount, Counts};
+use crate::limit::terms::Counts;
 
 /// Who has limits, for the notes about them.
 pub(in crate::import::litellm) struct Holder<'h> {
@@ -44,13 +44,8 @@ impl Holder<'_> {
         if let Some(why) = differs {
             self.lost(field, &why);
         }
-        match (counts, amount) {
-            (_, None) => {}
-            // Nothing may pass.
-            (Counts::Parallel, Some(amount @ Amount::Budget { .. })) => {
-                to.add(Counts::Requests, amount);
-            }
-            (counts, Some(amount)) => to.add(counts, amount),
+        if let Some(amount) = amount {
+            to.add(amount::counts_of(counts, amount), amount);
         }
         true
     }
