@@ -35,7 +35,10 @@ impl PlannedAmounts {
     /// Adds an amount. Of two amounts for the same period, both of which apply, the lower one stays.
     pub(super) fn add(&mut self, counts: Counts, amount: Amount) {
         let known = self.counted.entry(counts).or_default();
-        match known.iter_mut().find(|known| has_same_period(known, &amount)) {
+        match known
+            .iter_mut()
+            .find(|known| has_same_period(known, &amount))
+        {
             Some(known) if units(known) <= units(&amount) => {}
             Some(known) => *known = amount,
             None => known.push(amount),
@@ -93,6 +96,12 @@ impl PlannedAmounts {
             Amount::AtOnce(most) => Some(*most),
             _ => None,
         })
+    }
+
+    /// Whether all amounts of `counts` are per minute.
+    pub(super) fn is_per_minute(&self, counts: Counts) -> bool {
+        let mut amounts = self.counted.get(&counts).into_iter().flatten();
+        amounts.all(|amount| matches!(amount, Amount::Rate(rate) if rate.window == Window::Minute))
     }
 
     /// The units per minute of `counts`.

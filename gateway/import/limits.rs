@@ -13,7 +13,10 @@ impl Plan {
     /// Adds a limit, whose name becomes unique.
     pub(super) fn add_limit(&mut self, mut limit: PlannedLimit) {
         // The limits of a key's own entry have the names of its settings.
-        if limit.name.ends_with("_limit") || limit.name.ends_with("_budget") || limit.name == MAX_PARALLEL {
+        if limit.name.ends_with("_limit")
+            || limit.name.ends_with("_budget")
+            || limit.name == MAX_PARALLEL
+        {
             limit.name.insert_str(0, "limit-");
         }
         limit.name = self.limit_names.unique(&limit.name);

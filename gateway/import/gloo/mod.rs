@@ -89,7 +89,10 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     add_other_pool_members(backends, &mut plan);
     plan.limits.retain(|limit| !limit.routes.is_empty());
     plan.remove_limits_of_nobody(&notes);
-    let first = plan.limits.iter().find(|limit| limit.amounts.is_of_calendar());
+    let first = plan
+        .limits
+        .iter()
+        .find(|limit| limit.amounts.is_of_calendar());
     if let Some(title) = first.map(|limit| limit.from.0.clone()) {
         plan.note_ledger(&title, &notes);
     }

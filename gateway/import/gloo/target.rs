@@ -144,7 +144,8 @@ impl Targets {
     pub(super) fn each(&self, policy: &Object, routes: &[RouteDraft]) -> Vec<Vec<(Rank, usize)>> {
         let targets = self.known.iter().map(|target| {
             let places = routes.iter().enumerate();
-            let chosen = places.filter_map(|(place, found)| Some((target.takes(policy, found)?, place)));
+            let chosen =
+                places.filter_map(|(place, found)| Some((target.takes(policy, found)?, place)));
             chosen.collect()
         });
         targets.collect()

@@ -35,7 +35,10 @@ impl Aliases {
     pub(super) fn resolve(&self, name: &str) -> Option<Reached> {
         let places = self.places(name)?;
         let routes: BTreeSet<String> = places.iter().map(|(route, _)| route.clone()).collect();
-        let models: BTreeSet<String> = places.iter().filter_map(|(_, model)| model.clone()).collect();
+        let models: BTreeSet<String> = places
+            .iter()
+            .filter_map(|(_, model)| model.clone())
+            .collect();
         let has_all = places.iter().all(|(_, model)| model.is_some());
         let is_known = models.iter().all(|model| is_pattern(model));
         (is_known && (has_all || models.is_empty())).then(|| Reached {
@@ -50,7 +53,9 @@ impl Aliases {
         }
         // An entry for any model of a provider.
         let patterns = self.reached.iter().filter_map(|(alias, places)| {
-            let prefix = alias.strip_suffix('*').filter(|prefix| !prefix.is_empty())?;
+            let prefix = alias
+                .strip_suffix('*')
+                .filter(|prefix| !prefix.is_empty())?;
             let rest = name.strip_prefix(prefix)?;
             let places = places.iter().map(|(route, model)| {
                 let model = model.as_ref().map(|model| model.replace('*', rest));

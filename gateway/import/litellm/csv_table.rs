@@ -90,6 +90,9 @@ const RESTRICTING: [&str; 20] = [
     "team_member_budget_id",
 ];
 
+/// What stands behind the name of a limit that is reached.
+pub(super) const REACHED: &str = " (reached)";
+
 /// Values of a cell that mean nothing is set.
 const EMPTY_VALUES: [&str; 5] = ["{}", "[]", "f", "false", "False"];
 
@@ -224,7 +227,7 @@ impl Row<'_> {
         let reached = allowed.into_iter().filter(move |(name, used)| {
             number(name).is_some_and(|limit| !limit.is_ok_and(|limit| limit > *used))
         });
-        reached.map(|(name, _)| format!("{name} (reached)"))
+        reached.map(|(name, _)| format!("{name}{REACHED}"))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::import::amounts::PlannedAmounts;
 use crate::import::error::ImportError;
 use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
-use crate::import::litellm::csv_table::{Row, Table};
+use crate::import::litellm::csv_table::{REACHED, Row, Table};
 use crate::import::litellm::limits::owner::{RowLimits, Terms};
 use crate::import::litellm::owners::{Owners, OwnersById, members, teams, users};
 use crate::import::litellm::tables::Tables;
@@ -21,8 +21,8 @@ use crate::import::notes::Notes;
 use crate::import::plan::Plan;
 use crate::import::planned::PlannedKey;
 use crate::import::planned_limit::PlannedScope;
-use crate::limit::terms::Counts;
 use crate::key::KeyDigest;
+use crate::limit::terms::Counts;
 
 /// Columns of every version of `LiteLLM_VerificationToken` that disable or restrict a key. A file
 /// without one of them does not say which keys it restricts.
@@ -157,7 +157,10 @@ fn note_spent(file: &str, spent: &[String], notes: &Notes) {
     if spent.is_empty() {
         return;
     }
-    let named = spent.iter().take(MOST_NAMED).map(|name| format!("`{name}`"));
+    let named = spent
+        .iter()
+        .take(MOST_NAMED)
+        .map(|name| format!("`{name}`"));
     let named: Vec<String> = named.collect();
     let more = match spent.len().saturating_sub(named.len()) {
         0 => String::new(),
@@ -207,7 +210,8 @@ fn has_keys_of_teams(user: &str, plan: &Plan) -> bool {
 fn label_personal_keys(user: &str, plan: &mut Plan) {
     let keys = plan.keys.iter_mut();
     for key in keys.filter(|key| is_of_user(key, user) && !key.labels.contains_key("team")) {
-        key.labels.insert(PERSONAL_LABEL.to_owned(), user.to_owned());
+        key.labels
+            .insert(PERSONAL_LABEL.to_owned(), user.to_owned());
     }
 }
 
@@ -309,7 +313,14 @@ fn note_restrictions(row: &Row<'_>, id: &str, limits: &RowLimits, notes: &Notes)
     if restrictions.is_empty() {
         return false;
     }
-    let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
+    let why = if restrictions.iter().all(|name| name.ends_with(REACHED)) {
+        format!(
+            "it lets nothing pass there, and what was used there does not count here: the key `{id}` is disabled; let it \
+             in again by `keygate keys enable {id}`"
+        )
+    } else {
+        format!("keygate cannot hold the key `{id}` to it: it is disabled")
+    };
     notes.lost(&row.at, &restrictions.join(", "), why);
     true
 }

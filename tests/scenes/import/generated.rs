@@ -92,17 +92,43 @@ fn manifest() -> impl Strategy<Value = String> {
         let (header, value, regex) = (quoted(header), quoted(value), quoted(regex));
         format!("{head}spec: {{applyToRoutes: [{{route: {{labels: {{l: {route}}}}}}}], config: {{request: {{injaTemplate: {{headers: {{{header}: {{text: {value}}}}}, extractors: {{a: {{header: {header}, regex: {regex}}}}}}}}}}}}}\n")
     });
-    prop_oneof![secret, upstream, fixed, route, table, auth, change, bucket(), local_limits(), rate_limits()]
+    prop_oneof![
+        secret,
+        upstream,
+        fixed,
+        route,
+        table,
+        auth,
+        change,
+        bucket(),
+        local_limits(),
+        rate_limits()
+    ]
 }
 
 /// Numbers in limits.
 fn any_number() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["0", "1", "7", "60", "-1", "1.5", "4294967295", "1000000001", "\"9\"", "x", "[]", "null"])
+    prop::sample::select(vec![
+        "0",
+        "1",
+        "7",
+        "60",
+        "-1",
+        "1.5",
+        "4294967295",
+        "1000000001",
+        "\"9\"",
+        "x",
+        "[]",
+        "null",
+    ])
 }
 
 /// A token bucket of kgateway.
 fn bucket() -> impl Strategy<Value = String> {
-    let interval = prop::sample::select(vec!["1s", "60s", "1m", "7s", "0s", "500ms", "-1s", "soon", "100h", "1ns"]);
+    let interval = prop::sample::select(vec![
+        "1s", "60s", "1m", "7s", "0s", "500ms", "-1s", "soon", "100h", "1ns",
+    ]);
     (name(), any_number(), any_number(), interval, any::<bool>()).prop_map(|(route, most, fill, interval, is_all)| {
         let target = if is_all { "{kind: Gateway, name: g}".to_owned() } else { format!("{{kind: HTTPRoute, name: {route}}}") };
         format!("kind: TrafficPolicy\nmetadata: {{name: max_budget}}\nspec: {{targetRefs: [{target}], rateLimit: {{local: {{tokenBucket: {{maxTokens: {most}, tokensPerFill: {fill}, fillInterval: {interval}}}}}}}}}\n")
@@ -120,7 +146,9 @@ fn local_limits() -> impl Strategy<Value = String> {
 
 /// Limits of a rate limit service, and the policy that names them.
 fn rate_limits() -> impl Strategy<Value = String> {
-    let unit = prop::sample::select(vec!["SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR", "UNKNOWN", "AGE"]);
+    let unit = prop::sample::select(vec![
+        "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR", "UNKNOWN", "AGE",
+    ]);
     let kind = prop::sample::select(vec!["REQUEST", "TOKEN", "null", "OTHER"]);
     let action = prop::sample::select(vec![
         "genericKey: {descriptorKey: k, descriptorValue: v}",

@@ -84,7 +84,10 @@ fn of_item(mut item: Fields<'_>, name: &str) -> Option<PlannedLimit> {
         (Some(requests), None) => (requests, Counts::Requests),
         (None, Some(tokens)) => (tokens, Counts::Tokens(TOKENS[0].1)),
         _ => {
-            item.lost("", "it is a number of either requests or tokens: it is left out");
+            item.lost(
+                "",
+                "it is a number of either requests or tokens: it is left out",
+            );
             item.finish();
             return None;
         }
@@ -100,7 +103,12 @@ fn of_item(mut item: Fields<'_>, name: &str) -> Option<PlannedLimit> {
 }
 
 /// The limit of a bucket. One that keygate does not have is noted.
-fn planned(bucket: Bucket, counts: Counts, name: &str, fields: &Fields<'_>) -> Option<PlannedLimit> {
+fn planned(
+    bucket: Bucket,
+    counts: Counts,
+    name: &str,
+    fields: &Fields<'_>,
+) -> Option<PlannedLimit> {
     match bucket.rate() {
         Ok((amount, burst)) => {
             let mut amounts = PlannedAmounts::default();

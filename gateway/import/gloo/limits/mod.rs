@@ -21,7 +21,8 @@ use crate::import::notes::Notes;
 use crate::import::planned_limit::{PlannedLimit, PlannedScope};
 
 /// The note about limits of a policy whose targets are not understood.
-const UNSURE: &str = "keygate cannot tell which routes it applies to: write it as a table [[limits]]";
+const UNSURE: &str =
+    "keygate cannot tell which routes it applies to: write it as a table [[limits]]";
 
 /// The places of the routes among all, with how specific the policy is for each.
 type Chosen = Vec<(Rank, usize)>;
@@ -67,7 +68,9 @@ impl Reader<'_> {
             Some(spec)
         };
         let Some(mut part) = part else { return };
-        if let Some(field) = ["rateLimit", "entRateLimit"].into_iter().find(|name| part.has(name))
+        if let Some(field) = ["rateLimit", "entRateLimit"]
+            .into_iter()
+            .find(|name| part.has(name))
             && targets.unsure
         {
             return part.lost(field, UNSURE);
@@ -98,7 +101,8 @@ impl Reader<'_> {
     /// Adds limits that each route of kgateway has for itself, and a gateway for all of its routes.
     fn divide(&mut self, local: &Local, chosen: &[Chosen], routes: &mut [RouteDraft]) {
         let all = chosen.iter().flatten().copied();
-        let (of_gateway, of_routes): (Chosen, Chosen) = all.partition(|(rank, _)| *rank == Rank::Gateway);
+        let (of_gateway, of_routes): (Chosen, Chosen) =
+            all.partition(|(rank, _)| *rank == Rank::Gateway);
         for (target, scope) in [
             (of_gateway, PlannedScope::Gateway),
             (of_routes, PlannedScope::Route),
@@ -149,7 +153,10 @@ impl Reader<'_> {
                 Some(config) => {
                     places.extend(services.limits_of(self, config, config, chosen, routes));
                 }
-                None => reference.lost("", format!("the RateLimitConfig `{name}` is not in the files")),
+                None => reference.lost(
+                    "",
+                    format!("the RateLimitConfig `{name}` is not in the files"),
+                ),
             }
             reference.finish();
         }
@@ -171,12 +178,18 @@ impl Reader<'_> {
             return;
         };
         if !spec.has("config") {
-            return spec.lost("", "it has no `config`, as Gloo's policies have: write it as a table [[limits]]");
+            return spec.lost(
+                "",
+                "it has no `config`, as Gloo's policies have: write it as a table [[limits]]",
+            );
         }
         let Some(places) = policy::chosen_places(&mut spec, routes) else {
             return spec.lost("config", UNSURE);
         };
-        let chosen: Chosen = places.into_iter().map(|place| (Rank::Route, place)).collect();
+        let chosen: Chosen = places
+            .into_iter()
+            .map(|place| (Rank::Route, place))
+            .collect();
         let Some(mut config) = spec.fields(&["config"]) else {
             return;
         };

@@ -53,7 +53,10 @@ fn text(map: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 /// The items of a list of objects; empty if there is none.
-fn items<'v>(map: &'v Map<String, Value>, name: &str) -> Result<Vec<&'v Map<String, Value>>, String> {
+fn items<'v>(
+    map: &'v Map<String, Value>,
+    name: &str,
+) -> Result<Vec<&'v Map<String, Value>>, String> {
     match map.get(name) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(Value::Array(items)) => {
@@ -115,7 +118,8 @@ fn entry(action: &Map<String, Value>) -> Result<Entry, String> {
     };
     let empty = Map::new();
     let inner = value.as_object().unwrap_or(&empty);
-    let wanted = |field: &str| text(inner, field).ok_or_else(|| format!("`{name}` has no `{field}`"));
+    let wanted =
+        |field: &str| text(inner, field).ok_or_else(|| format!("`{name}` has no `{field}`"));
     match name.as_str() {
         "genericKey" => {
             only(inner, &["descriptorKey", "descriptorValue"])?;
@@ -136,7 +140,8 @@ fn entry(action: &Map<String, Value>) -> Result<Entry, String> {
             key: wanted("descriptorKey")?,
         }),
         "remoteAddress" => Err(
-            "it counts by the client's address, and keygate by keys, labels, routes and providers".to_owned(),
+            "it counts by the client's address, and keygate by keys, labels, routes and providers"
+                .to_owned(),
         ),
         other => Err(format!("keygate cannot count by `{other}`")),
     }
@@ -146,7 +151,9 @@ fn entry(action: &Map<String, Value>) -> Result<Entry, String> {
 fn is_user(metadata: &Map<String, Value>) -> bool {
     let key = metadata.get("metadataKey");
     let place = key.and_then(|key| key.get("key")).and_then(text_of);
-    let path = key.and_then(|key| key.pointer("/path")).and_then(Value::as_array);
+    let path = key
+        .and_then(|key| key.pointer("/path"))
+        .and_then(Value::as_array);
     let path: Vec<String> = path
         .into_iter()
         .flatten()
@@ -218,7 +225,9 @@ impl Walked {
             },
         };
         if next.counted.replace(counted).is_some() {
-            return Err("it counts by two things of a request at once, and keygate by one".to_owned());
+            return Err(
+                "it counts by two things of a request at once, and keygate by one".to_owned(),
+            );
         }
         Ok(next)
     }
@@ -251,11 +260,15 @@ fn in_tree(
     let theirs: Vec<_> = descriptors.iter().filter(of_key).collect();
     let any = theirs.iter().find(|map| text(map, "value").is_none());
     let chosen: Vec<_> = if let Entry::Fixed { value, .. } = entry {
-        let same = theirs.iter().find(|map| text(map, "value").as_ref() == Some(value));
+        let same = theirs
+            .iter()
+            .find(|map| text(map, "value").as_ref() == Some(value));
         same.or(any).into_iter().collect()
     } else {
         if any.is_some() && theirs.len() > 1 {
-            return Err("some values have a limit of their own, and the others another one".to_owned());
+            return Err(
+                "some values have a limit of their own, and the others another one".to_owned(),
+            );
         }
         theirs.iter().collect()
     };
@@ -284,9 +297,10 @@ fn in_sets(entries: &[Entry], sets: &[&Map<String, Value>]) -> Result<Vec<Matche
             only(wanted, &["key", "value"])?;
             let (key, value) = (text(wanted, "key"), text(wanted, "value"));
             let entry = entries.iter().find(|entry| match entry {
-                Entry::Fixed { key: known, value: own } => {
-                    key.as_ref() == Some(known) && value.as_ref().is_none_or(|value| value == own)
-                }
+                Entry::Fixed {
+                    key: known,
+                    value: own,
+                } => key.as_ref() == Some(known) && value.as_ref().is_none_or(|value| value == own),
                 Entry::Header { key: known, .. } | Entry::User { key: known } => {
                     key.as_ref() == Some(known)
                 }
@@ -301,7 +315,9 @@ fn in_sets(entries: &[Entry], sets: &[&Map<String, Value>]) -> Result<Vec<Matche
         }
     }
     if found.len() > 1 {
-        return Err("several sets may apply, of which the first one counts there, and all here".to_owned());
+        return Err(
+            "several sets may apply, of which the first one counts there, and all here".to_owned(),
+        );
     }
     Ok(found)
 }
@@ -335,21 +351,44 @@ mod tests {
     const GENERIC: &str = r#"{"actions": [{"genericKey": {"descriptorValue": "a"}}]}"#;
 
     fn generic(rate: &str) -> String {
-        let server = format!(r#"{{"descriptors": [{{"key": "generic_key", "value": "a", "rateLimit": {rate}}}]}}"#);
+        let server = format!(
+            r#"{{"descriptors": [{{"key": "generic_key", "value": "a", "rateLimit": {rate}}}]}}"#
+        );
         words(GENERIC, &server)
     }
 
     #[test]
     fn each_unit_of_time_is_a_window_or_a_period() {
         for (rate, wanted) in [
-            (r#"{"requestsPerUnit": 3, "unit": "SECOND"}"#, "3 per second of all"),
-            (r#"{"requestsPerUnit": "4", "unit": "minute"}"#, "4 per minute of all"),
-            (r#"{"requestsPerUnit": 5, "unit": "HOUR"}"#, "5 per hour of all"),
-            (r#"{"requestsPerUnit": 6, "unit": "DAY"}"#, "6 per day of all"),
-            (r#"{"requestsPerUnit": 7, "unit": "MONTH"}"#, "7 per month of all"),
-            (r#"{"requestsPerUnit": 8, "unit": "YEAR"}"#, "8 per year of all"),
+            (
+                r#"{"requestsPerUnit": 3, "unit": "SECOND"}"#,
+                "3 per second of all",
+            ),
+            (
+                r#"{"requestsPerUnit": "4", "unit": "minute"}"#,
+                "4 per minute of all",
+            ),
+            (
+                r#"{"requestsPerUnit": 5, "unit": "HOUR"}"#,
+                "5 per hour of all",
+            ),
+            (
+                r#"{"requestsPerUnit": 6, "unit": "DAY"}"#,
+                "6 per day of all",
+            ),
+            (
+                r#"{"requestsPerUnit": 7, "unit": "MONTH"}"#,
+                "7 per month of all",
+            ),
+            (
+                r#"{"requestsPerUnit": 8, "unit": "YEAR"}"#,
+                "8 per year of all",
+            ),
             (r#"{"unit": "MINUTE"}"#, "0 per day of all"),
-            (r#"{"requestsPerUnit": 0, "unit": "SECOND"}"#, "0 per day of all"),
+            (
+                r#"{"requestsPerUnit": 0, "unit": "SECOND"}"#,
+                "0 per day of all",
+            ),
         ] {
             assert_eq!(generic(rate), wanted);
         }
@@ -375,30 +414,43 @@ mod tests {
                 {"key": "plan", "value": "gold", "rateLimit": {"requestsPerUnit": 4, "unit": "DAY"}},
                 {"key": "plan", "value": "tin", "rateLimit": {"requestsPerUnit": 5, "unit": "DAY"}}]}]}"#;
         let actions = |more: &str| {
-            let item = format!(r#"{{"actions": [{{"genericKey": {{"descriptorValue": "a"}}}}{more}]}}"#);
+            let item =
+                format!(r#"{{"actions": [{{"genericKey": {{"descriptorValue": "a"}}}}{more}]}}"#);
             words(&item, server)
         };
         assert_eq!(actions(""), "2 per day of all");
         let user = r#", {"metadata": {"descriptorKey": "user", "metadataKey": {"key": "envoy.filters.http.ext_authz", "path": [{"key": "userId"}]}}}"#;
         assert_eq!(actions(user), "3 per day of each user");
         let plan = r#", {"requestHeaders": {"descriptorKey": "plan", "headerName": "X-Plan"}}"#;
-        assert_eq!(actions(plan), "4 per day of x-plan=gold, 5 per day of x-plan=tin");
+        assert_eq!(
+            actions(plan),
+            "4 per day of x-plan=gold, 5 per day of x-plan=tin"
+        );
         let both = format!("{plan}{user}");
         assert_eq!(actions(&both), "");
         let other = r#", {"requestHeaders": {"descriptorKey": "nothing", "headerName": "x"}}"#;
         assert_eq!(actions(other), "");
-        assert!(actions(r#", {"remoteAddress": {}}"#).starts_with("! it counts by the client's address"));
-        assert!(actions(r#", {"cel": {"expression": "1"}}"#).starts_with("! keygate cannot count by `cel`"));
+        assert!(
+            actions(r#", {"remoteAddress": {}}"#)
+                .starts_with("! it counts by the client's address")
+        );
+        assert!(
+            actions(r#", {"cel": {"expression": "1"}}"#)
+                .starts_with("! keygate cannot count by `cel`")
+        );
     }
 
     #[test]
     fn what_has_a_weight_or_another_limit_for_some_values_is_not_carried_over() {
         let server = |more: &str| format!(r#"{{"descriptors": [{{"key": "h", {more}}}]}}"#);
-        let header = r#"{"actions": [{"requestHeaders": {"descriptorKey": "h", "headerName": "x"}}]}"#;
+        let header =
+            r#"{"actions": [{"requestHeaders": {"descriptorKey": "h", "headerName": "x"}}]}"#;
         let rate = r#""rateLimit": {"requestsPerUnit": 1, "unit": "DAY"}"#;
         assert_eq!(words(header, &server(rate)), "1 per day of each x");
         assert!(words(header, &server(&format!(r#"{rate}, "weight": 1"#))).starts_with('!'));
-        assert!(words(header, &server(&format!(r#"{rate}, "alwaysApply": true"#))).starts_with('!'));
+        assert!(
+            words(header, &server(&format!(r#"{rate}, "alwaysApply": true"#))).starts_with('!')
+        );
         let two = format!(r#"{rate}}}, {{"key": "h", "value": "v", {rate}"#);
         assert!(words(header, &server(&two)).starts_with("! some values"));
         let item = r#"{"actions": [], "limit": {"dynamicMetadata": {}}}"#;
@@ -409,14 +461,27 @@ mod tests {
     fn of_sets_exactly_one_may_apply() {
         let item = r#"{"setActions": [{"genericKey": {"descriptorValue": "a"}},
             {"requestHeaders": {"descriptorKey": "org", "headerName": "X-Org"}}]}"#;
-        let set = |simple: &str| format!(r#"{{"simpleDescriptors": [{simple}], "rateLimit": {{"requestsPerUnit": 3, "unit": "MINUTE"}}}}"#);
+        let set = |simple: &str| {
+            format!(
+                r#"{{"simpleDescriptors": [{simple}], "rateLimit": {{"requestsPerUnit": 3, "unit": "MINUTE"}}}}"#
+            )
+        };
         let server = |sets: &[String]| format!(r#"{{"setDescriptors": [{}]}}"#, sets.join(","));
         let org = set(r#"{"key": "org", "value": "solo"}"#);
-        assert_eq!(words(item, &server(&[org.clone()])), "3 per minute of x-org=solo");
+        assert_eq!(
+            words(item, &server(&[org.clone()])),
+            "3 per minute of x-org=solo"
+        );
         let generic = set(r#"{"key": "generic_key", "value": "a"}"#);
-        assert_eq!(words(item, &server(&[generic.clone()])), "3 per minute of all");
+        assert_eq!(
+            words(item, &server(&[generic.clone()])),
+            "3 per minute of all"
+        );
         let other = set(r#"{"key": "generic_key", "value": "b"}"#);
-        assert_eq!(words(item, &server(&[other, generic.clone()])), "3 per minute of all");
+        assert_eq!(
+            words(item, &server(&[other, generic.clone()])),
+            "3 per minute of all"
+        );
         assert!(words(item, &server(&[org, generic])).starts_with("! several sets"));
     }
 }

@@ -67,7 +67,9 @@ impl Services {
         routes: &[RouteDraft],
     ) -> Vec<usize> {
         let Some(actions) = raw_of(client, "/spec/raw") else {
-            reader.notes.lost(&client.title, "spec", "it has no `raw` limits");
+            reader
+                .notes
+                .lost(&client.title, "spec", "it has no `raw` limits");
             return Vec::new();
         };
         let from = Origin {
@@ -107,7 +109,10 @@ impl Services {
         let own = raw_of(policy, "/spec/config/raw");
         let theirs = client.and_then(|client| raw_of(client, "/spec/raw"));
         let (Some(server), Some(actions)) = (server, own.or(theirs)) else {
-            config.lost("", "it says not both what to count and how much: it is left out");
+            config.lost(
+                "",
+                "it says not both what to count and how much: it is left out",
+            );
             return Vec::new();
         };
         let from = Origin {
@@ -139,7 +144,8 @@ impl Services {
                 .collect();
             let found = raw::limits(item, descriptors).and_then(|found| {
                 let found = found.into_iter();
-                let limits = found.map(|matched| self.limit(reader.plan, matched, from, server, &theirs));
+                let limits =
+                    found.map(|matched| self.limit(reader.plan, matched, from, server, &theirs));
                 limits.collect::<Result<Vec<_>, _>>()
             });
             match found {
@@ -148,7 +154,10 @@ impl Services {
                     let field = format!("{}[{number}]", from.field);
                     let why = format!("{why}: it is left out");
                     // Several policies may name the same configuration.
-                    if self.noted.insert((from.client.title.clone(), field.clone(), why.clone())) {
+                    if self
+                        .noted
+                        .insert((from.client.title.clone(), field.clone(), why.clone()))
+                    {
                         reader.notes.lost(&from.client.title, &field, why);
                     }
                 }
@@ -218,7 +227,9 @@ impl Services {
 
     /// Notes the configurations that no policy names.
     pub(super) fn note_unused(&self, objects: &[Object], notes: &Notes) {
-        let configs = objects.iter().filter(|object| object.kind == "RateLimitConfig");
+        let configs = objects
+            .iter()
+            .filter(|object| object.kind == "RateLimitConfig");
         for config in configs.filter(|config| !self.used.contains(&config.title)) {
             notes.lost(
                 &config.title,
@@ -265,8 +276,11 @@ fn scope(
     };
     let mut entries = routes.iter().map(|route| route.from_metadata.get(header));
     let entry = entries.next().flatten();
-    let (Some(entry), true, true) = (entry, entries.all(|other| other == entry), from.is_after_auth)
-    else {
+    let (Some(entry), true, true) = (
+        entry,
+        entries.all(|other| other == entry),
+        from.is_after_auth,
+    ) else {
         return Err(format!(
             "clients may send any `{header}`, and keygate counts by keys and their labels: label the keys, and write a \
              table [[limits]] of that label"
@@ -299,7 +313,9 @@ fn label_keys(
         keys.is_some_and(|(_, labels)| labels.contains_key(&label))
     };
     if routes.iter().any(selects) {
-        return Err(format!("routes select keys by the label `{label}`, which it needs"));
+        return Err(format!(
+            "routes select keys by the label `{label}`, which it needs"
+        ));
     }
     let secrets = &plan.secrets;
     let mut has_any = false;
@@ -309,7 +325,9 @@ fn label_keys(
         };
         let secret = reference.strip_prefix("file:secrets/");
         let Some(secret) = secret.and_then(|name| secrets.get(name)) else {
-            return Err(format!("`{entry}` of a key is a variable, whose value is not known here"));
+            return Err(format!(
+                "`{entry}` of a key is a variable, whose value is not known here"
+            ));
         };
         if secret.as_str() == value {
             key.labels.insert(label.clone(), value.to_owned());

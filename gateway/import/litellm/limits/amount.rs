@@ -148,7 +148,9 @@ pub(super) fn soft(soft: &str, budget: Option<&str>) -> Result<u8, String> {
         return Err("it is no sum that is a percentage of the budget".to_owned());
     };
     if budget == 0 || soft >= budget {
-        return Err("it is not below the budget: there is nothing to warn of before it is spent".to_owned());
+        return Err(
+            "it is not below the budget: there is nothing to warn of before it is spent".to_owned(),
+        );
     }
     let hundredfold = soft * 100;
     let percent = u8::try_from(hundredfold / budget).unwrap_or(99);
@@ -228,7 +230,10 @@ mod tests {
         ] {
             assert_eq!(words(per_minute(text), Counts::Requests), wanted, "{text}");
         }
-        assert_eq!(words(at_once("5e9"), Counts::Parallel), "4294967295 at once !");
+        assert_eq!(
+            words(at_once("5e9"), Counts::Parallel),
+            "4294967295 at once !"
+        );
         assert_eq!(words(at_once("0"), Counts::Requests), "0 per day");
     }
 

@@ -22,16 +22,40 @@ const OTHERS: [(&str, &str, &str); 15] = [
     ("litellm_settings", "default_key_generate_params", DEFAULTS),
     ("litellm_settings", "default_team_params", DEFAULTS),
     ("litellm_settings", "default_team_settings", DEFAULTS),
-    ("litellm_settings", "internal_user_budget_duration", DEFAULTS),
+    (
+        "litellm_settings",
+        "internal_user_budget_duration",
+        DEFAULTS,
+    ),
     ("litellm_settings", "max_internal_user_budget", DEFAULTS),
-    ("litellm_settings", "upperbound_key_generate_params", DEFAULTS),
-    ("litellm_settings", "max_ui_session_budget", "keygate has no pages that ask models"),
+    (
+        "litellm_settings",
+        "upperbound_key_generate_params",
+        DEFAULTS,
+    ),
+    (
+        "litellm_settings",
+        "max_ui_session_budget",
+        "keygate has no pages that ask models",
+    ),
     ("litellm_settings", "max_end_user_budget", END_USERS),
     ("litellm_settings", "max_end_user_budget_id", END_USERS),
-    ("litellm_settings", "max_budget_per_session", "keygate knows no sessions: a limit is of keys, labels, routes or providers"),
+    (
+        "litellm_settings",
+        "max_budget_per_session",
+        "keygate knows no sessions: a limit is of keys, labels, routes or providers",
+    ),
     ("litellm_settings", "tag_budget_config", TAGS),
-    ("litellm_settings", "budget_reset_time", "budgets are renewed at midnight here"),
-    ("general_settings", "max_parallel_requests", "it is of each deployment there, whose requests wait: write `parallel` into a table [[limits]]"),
+    (
+        "litellm_settings",
+        "budget_reset_time",
+        "budgets are renewed at midnight here",
+    ),
+    (
+        "general_settings",
+        "max_parallel_requests",
+        "it is of each deployment there, whose requests wait: write `parallel` into a table [[limits]]",
+    ),
     ("router_settings", "tag_budget_config", TAGS),
 ];
 
@@ -69,7 +93,10 @@ impl ConfigLimits {
         within(root, "router_settings", |settings| {
             let name = "provider_budget_config";
             let providers = settings.value(&[name]);
-            if providers.as_ref().is_some_and(|providers| !providers.is_object()) {
+            if providers
+                .as_ref()
+                .is_some_and(|providers| !providers.is_object())
+            {
                 settings.lost(name, "it is no table of providers and budgets");
             }
             let providers = providers.as_ref().and_then(Value::as_object);
@@ -135,8 +162,7 @@ impl ConfigLimits {
         if let Some(text) = &self.max_budget {
             let field = "litellm_settings.max_budget";
             let duration = self.budget_duration.as_deref();
-            let read = resolved(text, common)
-                .and_then(|text| amount::budget(&text, duration));
+            let read = resolved(text, common).and_then(|text| amount::budget(&text, duration));
             add(holder, &mut amounts, Counts::Money, field, read);
         }
         if let Some(text) = &self.parallel {
@@ -169,7 +195,10 @@ fn add(
     read: Result<amount::Found, amount::Unclear>,
 ) {
     if !holder.add(to, counts, field, read) {
-        holder.lost(field, "it is no number, or a variable that is not set here: nothing limits it here");
+        holder.lost(
+            field,
+            "it is no number, or a variable that is not set here: nothing limits it here",
+        );
     }
 }
 
@@ -187,7 +216,10 @@ fn apply_provider(
         return holder.lost(&field, "no route leads to it: its budget is left out");
     }
     let Some((most, duration)) = budget_of(value) else {
-        return holder.lost(&field, "its budget is not understood: nothing limits it here");
+        return holder.lost(
+            &field,
+            "its budget is not understood: nothing limits it here",
+        );
     };
     let mut amounts = PlannedAmounts::default();
     let read = amount::budget(&most, duration.as_deref());
@@ -273,7 +305,10 @@ impl DeploymentLimits {
                         params.lost(field, why);
                     }
                     let Some(amount) = found.amount else { continue };
-                    params.note(field, "its requests are refused here, and wait or go to another deployment there");
+                    params.note(
+                        field,
+                        "its requests are refused here, and wait or go to another deployment there",
+                    );
                     amounts.add(amount::counts_of(counts, amount), amount);
                 }
                 Err(amount::Unclear) => params.lost(
@@ -287,7 +322,10 @@ impl DeploymentLimits {
         }
         let model = model.filter(|model| *model != "*");
         if model.is_some_and(|model| !is_pattern(model)) {
-            return params.lost("model", "a limit is of a model, or of those with one beginning: it is left out");
+            return params.lost(
+                "model",
+                "a limit is of a model, or of those with one beginning: it is left out",
+            );
         }
         plan.add_limit(PlannedLimit {
             name: format!("{route}-{}", model.unwrap_or("models")),

@@ -35,7 +35,11 @@ impl Number {
             _ => magnitude(text, decimals).unwrap_or(Self::Unclear),
         };
         match number {
-            Self::Units { units: 0, is_cut: false } | Self::Unclear => number,
+            Self::Units {
+                units: 0,
+                is_cut: false,
+            }
+            | Self::Unclear => number,
             _ if is_negative => Self::Negative,
             _ => number,
         }

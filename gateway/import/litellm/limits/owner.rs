@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::import::amounts::{PlannedAmounts, TOKENS};
 use crate::import::litellm::aliases::Aliases;
-use crate::import::litellm::csv_table::Row;
+use crate::import::litellm::csv_table::{REACHED, Row};
 use crate::import::litellm::limits::holder::{Holder, Settings};
 use crate::import::litellm::limits::models::ModelLimits;
 use crate::import::notes::Notes;
@@ -75,7 +75,7 @@ impl RowLimits {
         found.retain(|name| !carried.contains(&name.as_str()));
         found.extend(row.reached());
         let unclear = self.unclear.iter().filter(|name| {
-            let reached = format!("{name} (reached)");
+            let reached = format!("{name}{REACHED}");
             !found.contains(&reached)
         });
         let unclear: Vec<String> = unclear.cloned().collect();
@@ -86,8 +86,11 @@ impl RowLimits {
     /// Takes what a key's own entry cannot hold. Returns `None` if there is nothing.
     pub(in crate::import::litellm) fn split_from_key(&mut self) -> Option<Self> {
         let total = Counts::Tokens(TOKENS[0].1);
-        let others = self.amounts.split_off(|counts| {
-            matches!(counts, Counts::Tokens(_)) && counts != total
+        let amounts = self.amounts.clone();
+        let others = self.amounts.split_off(|counts| match counts {
+            Counts::Requests => !amounts.is_per_minute(counts),
+            Counts::Tokens(_) => counts != total || !amounts.is_per_minute(counts),
+            Counts::Money | Counts::Parallel => false,
         });
         let models = std::mem::take(&mut self.models);
         let is_empty = others.is_empty() && models.is_empty();
