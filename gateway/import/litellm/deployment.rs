@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
 use crate::import::litellm::left_out::Entries;
-use crate::import::litellm::limits::config::DeploymentLimits;
+use crate::import::litellm::limits::deployment::DeploymentLimits;
 use crate::import::litellm::model_info::{ModelInfo, names_in_responses};
 use crate::import::litellm::params;
 use crate::import::litellm::place::{self, Fault, Place};

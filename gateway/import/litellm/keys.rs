@@ -15,14 +15,14 @@ use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
 use crate::import::litellm::csv_table::{REACHED, Row, Table};
 use crate::import::litellm::limits::owner::{RowLimits, Terms};
-use crate::import::litellm::owners::{Owners, OwnersById, members, teams, users};
+use crate::import::litellm::limits::owners::{add_owner_limits, note_key_limits, note_spent};
+use crate::import::litellm::owners::{Owners, members, teams, users};
 use crate::import::litellm::tables::Tables;
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
 use crate::import::planned::PlannedKey;
 use crate::import::planned_limit::PlannedScope;
 use crate::key::KeyDigest;
-use crate::limit::terms::Counts;
 
 /// Columns of every version of `LiteLLM_VerificationToken` that disable or restrict a key. A file
 /// without one of them does not say which keys it restricts.
@@ -44,13 +44,6 @@ const NEEDED_OF_KEYS: [&str; 13] = [
 
 /// The label of a key that has limits which its entry cannot hold. Its value is the key's id.
 const KEY_LABEL: &str = "limited-key";
-
-/// The label of a user's keys that belong to no team, if the user has others. Its value is the
-/// user's id.
-const PERSONAL_LABEL: &str = "limited-user";
-
-/// The most names in a note.
-const MOST_NAMED: usize = 8;
 
 /// Imports the master key, which may use everything there and every route here.
 pub(super) fn master_key(
@@ -127,96 +120,12 @@ pub(super) fn key_tables(
         ("user", (owners.users.take(), tables.users)),
     ] {
         if let (Some(owners), Some((file, _))) = (owners, table) {
-            let spent = add_owner_limits(column, owners, terms, plan);
+            let limits = owners.into_iter().map(|(id, owner)| (id, owner.limits));
+            let spent = add_owner_limits(column, limits, terms, plan);
             note_spent(file, &spent, notes);
         }
     }
     Ok(())
-}
-
-/// Notes how the keys' own limits work here.
-fn note_key_limits(file: &str, plan: &Plan, spent: &[String], notes: &Notes) {
-    let mut limits = plan.keys.iter().map(|key| &key.limits.counted);
-    let has_tokens = limits.any(|counted| {
-        let mut counted = counted.keys();
-        counted.any(|counts| matches!(counts, Counts::Tokens(_)))
-    });
-    if has_tokens {
-        notes.note(
-            file,
-            "tpm_limit",
-            "a key's own `tpm_limit` does not count input that the provider read from its cache, as providers do not; \
-             a table [[limits]] with `cached_tokens = true` does",
-        );
-    }
-    note_spent(file, spent, notes);
-}
-
-/// Notes whose budgets begin anew.
-fn note_spent(file: &str, spent: &[String], notes: &Notes) {
-    if spent.is_empty() {
-        return;
-    }
-    let named = spent
-        .iter()
-        .take(MOST_NAMED)
-        .map(|name| format!("`{name}`"));
-    let named: Vec<String> = named.collect();
-    let more = match spent.len().saturating_sub(named.len()) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    notes.lost(file, "spend", format!(
-        "what was spent of running budgets does not count here, so that all of a budget may be spent again until its \
-         period ends: {}{more}; take it off by a negative amount of `keygate limits raise`",
-        named.join(", ")
-    ));
-}
-
-/// Adds the limits of teams or users as limits of their label. Returns the names of those that begin
-/// anew.
-fn add_owner_limits(
-    label: &str,
-    owners: OwnersById,
-    terms: Terms<'_>,
-    plan: &mut Plan,
-) -> Vec<String> {
-    let mut spent = Vec::new();
-    for (id, owner) in owners {
-        let of = PlannedScope::Label(label.to_owned(), id.clone());
-        for (name, mut limits) in owner.limits {
-            if limits.is_spent {
-                spent.push(name.clone());
-            }
-            // A user's budget is of the keys without a team only.
-            if label == "user" && limits.amounts.budgets() > 0 && has_keys_of_teams(&id, plan) {
-                let budgets = limits.split_budgets();
-                label_personal_keys(&id, plan);
-                let of = PlannedScope::Label(PERSONAL_LABEL.to_owned(), id.clone());
-                budgets.add_tables(&format!("{name}-budget"), &of, terms.aliases, plan);
-            }
-            limits.add_tables(&name, &of, terms.aliases, plan);
-        }
-    }
-    spent
-}
-
-/// Whether a user has keys that belong to a team as well.
-fn has_keys_of_teams(user: &str, plan: &Plan) -> bool {
-    let mut keys = plan.keys.iter();
-    keys.any(|key| is_of_user(key, user) && key.labels.contains_key("team"))
-}
-
-fn label_personal_keys(user: &str, plan: &mut Plan) {
-    let keys = plan.keys.iter_mut();
-    for key in keys.filter(|key| is_of_user(key, user) && !key.labels.contains_key("team")) {
-        key.labels
-            .insert(PERSONAL_LABEL.to_owned(), user.to_owned());
-    }
-}
-
-fn is_of_user(key: &PlannedKey, user: &str) -> bool {
-    key.labels.get("user").is_some_and(|known| known == user)
 }
 
 fn digest_of(row: &Row<'_>) -> Result<KeyDigest, ImportError> {

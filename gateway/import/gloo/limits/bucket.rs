@@ -37,10 +37,8 @@ impl Bucket {
                 self.fill, self.interval
             ));
         };
-        let burst = match self.capacity == rate.units {
-            true => None,
-            false => Some(self.burst(rate)?),
-        };
+        let is_default = self.capacity == rate.units;
+        let burst = (!is_default).then(|| self.burst(rate)).transpose()?;
         Ok((Amount::Rate(*rate), burst))
     }
 

@@ -6,6 +6,7 @@
 mod bucket;
 mod local;
 mod raw;
+mod scope;
 mod service;
 
 use crate::import::fields::Fields;

@@ -7,12 +7,13 @@ use serde_json::{Map, Value};
 use crate::import::amounts::{PlannedAmounts, TOKENS};
 use crate::import::fields::Fields;
 use crate::import::gloo::draft::{Rank, RouteDraft};
-use crate::import::gloo::limits::raw::{self, Counted, Matched};
+use crate::import::gloo::limits::raw::{self, Matched};
+use crate::import::gloo::limits::scope::scope;
 use crate::import::gloo::object::Object;
 use crate::import::gloo::reader::Reader;
 use crate::import::notes::Notes;
-use crate::import::plan::{DEFAULT_KEY_HEADERS, Plan};
-use crate::import::planned_limit::{PlannedLimit, PlannedScope};
+use crate::import::plan::Plan;
+use crate::import::planned_limit::PlannedLimit;
 use crate::limit::terms::Counts;
 
 /// What was found of the service so far.
@@ -145,7 +146,7 @@ impl Services {
             let found = raw::limits(item, descriptors).and_then(|found| {
                 let found = found.into_iter();
                 let limits =
-                    found.map(|matched| self.limit(reader.plan, matched, from, server, &theirs));
+                    found.map(|matched| self.limit(reader.plan, &matched, from, server, &theirs));
                 limits.collect::<Result<Vec<_>, _>>()
             });
             match found {
@@ -170,7 +171,7 @@ impl Services {
     fn limit(
         &mut self,
         plan: &mut Plan,
-        matched: Matched,
+        matched: &Matched,
         from: &Origin<'_>,
         server: &Object,
         routes: &[&RouteDraft],
@@ -180,16 +181,17 @@ impl Services {
         }
         let kind = if matched.tokens { "tokens" } else { "requests" };
         let counter = format!("{}#{kind}", matched.counter);
-        let Some(of) = scope(plan, &matched.counted, from, routes)? else {
+        let Some(of) = scope(plan, &matched.counted, from.is_after_auth, routes)? else {
             return Ok(None);
         };
         let place = (server.title.clone(), counter);
         if let Some(known) = self.counters.get(&place) {
             return Ok(Some(*known));
         }
-        let counts = match matched.tokens {
-            true => Counts::Tokens(TOKENS[0].1),
-            false => Counts::Requests,
+        let counts = if matched.tokens {
+            Counts::Tokens(TOKENS[0].1)
+        } else {
+            Counts::Requests
         };
         let mut amounts = PlannedAmounts::default();
         amounts.add(counts, matched.amount);
@@ -240,99 +242,15 @@ impl Services {
     }
 }
 
+/// The object at a place in another.
+fn raw_of<'o>(object: &'o Object, pointer: &str) -> Option<&'o Map<String, Value>> {
+    object.body.pointer(pointer).and_then(Value::as_object)
+}
+
 /// Where actions stand.
 struct Origin<'o> {
     client: &'o Object,
     field: &'static str,
     /// Whether headers are those that the check of keys sets.
     is_after_auth: bool,
-}
-
-/// The object at a place in another.
-fn raw_of<'o>(object: &'o Object, pointer: &str) -> Option<&'o Map<String, Value>> {
-    object.body.pointer(pointer).and_then(Value::as_object)
-}
-
-/// Whose use a limit counts together here; `None` if nobody has it.
-fn scope(
-    plan: &mut Plan,
-    counted: &Counted,
-    from: &Origin<'_>,
-    routes: &[&RouteDraft],
-) -> Result<Option<PlannedScope>, String> {
-    let (header, value) = match counted {
-        Counted::All => return Ok(Some(PlannedScope::Gateway)),
-        Counted::EachUser => return Ok(Some(PlannedScope::Key)),
-        Counted::EachValue(header) if is_key_header(plan, header) => {
-            return Ok(Some(PlannedScope::Key));
-        }
-        Counted::EachValue(header) => (header, None),
-        Counted::Value { header, .. } if is_key_header(plan, header) => {
-            return Err(format!(
-                "it is of one key, which it names by `{header}`: write the limit into that key"
-            ));
-        }
-        Counted::Value { header, value } => (header, Some(value)),
-    };
-    let mut entries = routes.iter().map(|route| route.from_metadata.get(header));
-    let entry = entries.next().flatten();
-    let (Some(entry), true, true) = (
-        entry,
-        entries.all(|other| other == entry),
-        from.is_after_auth,
-    ) else {
-        return Err(format!(
-            "clients may send any `{header}`, and keygate counts by keys and their labels: label the keys, and write a \
-             table [[limits]] of that label"
-        ));
-    };
-    let Some(value) = value else {
-        return Err(format!(
-            "it counts each value of `{entry}` for itself, which the key file keeps as a secret: label the keys, and \
-             write a table [[limits]] with `of = {{ label = \"...\", each = true }}`"
-        ));
-    };
-    label_keys(plan, routes, entry, value)
-}
-
-/// Whether clients may show their keys in a header.
-fn is_key_header(plan: &Plan, header: &str) -> bool {
-    DEFAULT_KEY_HEADERS.contains(&header) || plan.key_headers.contains(header)
-}
-
-/// Labels the keys with this value of a metadata entry. Returns the label; `None` if no key has it.
-fn label_keys(
-    plan: &mut Plan,
-    routes: &[&RouteDraft],
-    entry: &str,
-    value: &str,
-) -> Result<Option<PlannedScope>, String> {
-    let label = format!("rate-{entry}");
-    let selects = |route: &&RouteDraft| {
-        let keys = route.keys.as_ref();
-        keys.is_some_and(|(_, labels)| labels.contains_key(&label))
-    };
-    if routes.iter().any(selects) {
-        return Err(format!(
-            "routes select keys by the label `{label}`, which it needs"
-        ));
-    }
-    let secrets = &plan.secrets;
-    let mut has_any = false;
-    for key in &mut plan.keys {
-        let Some(reference) = key.metadata.get(entry) else {
-            continue;
-        };
-        let secret = reference.strip_prefix("file:secrets/");
-        let Some(secret) = secret.and_then(|name| secrets.get(name)) else {
-            return Err(format!(
-                "`{entry}` of a key is a variable, whose value is not known here"
-            ));
-        };
-        if secret.as_str() == value {
-            key.labels.insert(label.clone(), value.to_owned());
-            has_any = true;
-        }
-    }
-    Ok(has_any.then(|| PlannedScope::Label(label, value.to_owned())))
 }

@@ -5,11 +5,12 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use crate::import::amounts::{PlannedAmounts, TOKENS};
-use crate::import::fields::{Fields, text_of};
-use crate::import::litellm::aliases::{Aliases, is_pattern};
+use crate::import::fields::Fields;
+use crate::import::litellm::aliases::Aliases;
 use crate::import::litellm::common_settings::CommonSettings;
 use crate::import::litellm::limits::amount;
 use crate::import::litellm::limits::holder::{Holder, budget_of};
+use crate::import::litellm::limits::text::{UNCLEAR, any_text, resolved};
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
 use crate::import::planned_limit::{PlannedLimit, PlannedScope};
@@ -181,11 +182,6 @@ impl ConfigLimits {
     }
 }
 
-/// The value of a text that may name an environment variable.
-fn resolved(text: &str, common: &CommonSettings<'_>) -> Result<String, amount::Unclear> {
-    common.resolve(text).map_err(|_| amount::Unclear)
-}
-
 /// Adds an amount, or notes that it is not understood.
 fn add(
     holder: &Holder<'_>,
@@ -195,10 +191,7 @@ fn add(
     read: Result<amount::Found, amount::Unclear>,
 ) {
     if !holder.add(to, counts, field, read) {
-        holder.lost(
-            field,
-            "it is no number, or a variable that is not set here: nothing limits it here",
-        );
+        holder.lost(field, UNCLEAR);
     }
 }
 
@@ -246,94 +239,10 @@ fn apply_provider(
     });
 }
 
-/// Takes a field of any type as text: what is no scalar is no amount.
-fn any_text(fields: &mut Fields<'_>, name: &str) -> Option<String> {
-    let value = fields.value(&[name])?;
-    Some(text_of(&value).unwrap_or_else(|| value.to_string()))
-}
-
 /// Takes fields of a section.
 fn within<'n>(root: &mut Fields<'n>, section: &str, take: impl FnOnce(&mut Fields<'n>)) {
     if let Some(mut settings) = root.fields(&[section]) {
         take(&mut settings);
         root.put(section, settings);
-    }
-}
-
-/// The limits of a deployment, which restrict how often the router chooses it.
-#[derive(Default)]
-pub(in crate::import::litellm) struct DeploymentLimits {
-    max_budget: Option<String>,
-    budget_duration: Option<String>,
-    parallel: Option<String>,
-}
-
-impl DeploymentLimits {
-    /// Takes the settings of a deployment.
-    pub(in crate::import::litellm) fn take(params: &mut Fields<'_>) -> Self {
-        Self {
-            max_budget: any_text(params, "max_budget"),
-            budget_duration: any_text(params, "budget_duration"),
-            parallel: any_text(params, "max_parallel_requests"),
-        }
-    }
-
-    /// Adds them to the plan, as limits of `model` on `route`. `None` is the one model there.
-    pub(in crate::import::litellm) fn apply(
-        &self,
-        params: &Fields<'_>,
-        common: &CommonSettings<'_>,
-        route: &str,
-        model: Option<&str>,
-        plan: &mut Plan,
-    ) {
-        let mut amounts = PlannedAmounts::default();
-        let duration = self.budget_duration.as_deref();
-        let budget = self.max_budget.as_ref();
-        let budget = budget.map(|text| {
-            let read = resolved(text, common).and_then(|text| amount::budget(&text, duration));
-            ("max_budget", Counts::Money, read)
-        });
-        let parallel = self.parallel.as_ref().map(|text| {
-            let read = resolved(text, common).and_then(|text| amount::at_once(&text));
-            ("max_parallel_requests", Counts::Parallel, read)
-        });
-        for (field, counts, read) in budget.into_iter().chain(parallel) {
-            match read {
-                Ok(found) => {
-                    if let Some(why) = found.differs {
-                        params.lost(field, why);
-                    }
-                    let Some(amount) = found.amount else { continue };
-                    params.note(
-                        field,
-                        "its requests are refused here, and wait or go to another deployment there",
-                    );
-                    amounts.add(amount::counts_of(counts, amount), amount);
-                }
-                Err(amount::Unclear) => params.lost(
-                    field,
-                    "it is no number, or a variable that is not set here: nothing limits it here",
-                ),
-            }
-        }
-        if amounts.is_empty() {
-            return;
-        }
-        let model = model.filter(|model| *model != "*");
-        if model.is_some_and(|model| !is_pattern(model)) {
-            return params.lost(
-                "model",
-                "a limit is of a model, or of those with one beginning: it is left out",
-            );
-        }
-        plan.add_limit(PlannedLimit {
-            name: format!("{route}-{}", model.unwrap_or("models")),
-            routes: vec![route.to_owned()],
-            models: model.map(str::to_owned).into_iter().collect(),
-            amounts,
-            from: (params.title().to_owned(), String::new()),
-            ..PlannedLimit::default()
-        });
     }
 }

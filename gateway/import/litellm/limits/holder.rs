@@ -8,6 +8,9 @@ use crate::import::litellm::limits::amount::{self, Found, Unclear};
 use crate::import::notes::Notes;
 use crate::limit::terms::Counts;
 
+/// Reads an amount.
+type Read = fn(&str) -> Result<Found, Unclear>;
+
 /// Who has limits, for the notes about them.
 pub(in crate::import::litellm) struct Holder<'h> {
     pub(in crate::import::litellm) notes: &'h Notes,
@@ -66,7 +69,7 @@ impl Settings {
         get: &dyn Fn(&str) -> Option<String>,
     ) -> Self {
         let mut settings = Self::default();
-        let numbers: [(&str, Counts, fn(&str) -> Result<Found, Unclear>); 3] = [
+        let numbers: [(&str, Counts, Read); 3] = [
             ("rpm_limit", Counts::Requests, amount::per_minute),
             ("tpm_limit", tokens, amount::per_minute),
             ("max_parallel_requests", Counts::Parallel, amount::at_once),

@@ -5,8 +5,11 @@
 
 mod amount;
 pub(super) mod config;
+pub(super) mod deployment;
 mod duration;
 pub(super) mod holder;
 pub(super) mod models;
 mod number;
 pub(super) mod owner;
+pub(super) mod owners;
+mod text;
