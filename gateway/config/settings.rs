@@ -112,23 +112,23 @@ impl Fallback {
 impl Setting {
     /// The only values that it takes, if there is a list of them.
     pub fn values(&self) -> Option<Vec<&'static str>> {
-        fn of<T>(all: &[(&'static str, T)]) -> Option<Vec<&'static str>> {
-            Some(all.iter().map(|(name, _)| *name).collect())
+        fn of<T>(all: &[(&'static str, T)]) -> Vec<&'static str> {
+            all.iter().map(|(name, _)| *name).collect()
         }
         match (self.section, self.name) {
             ("providers.*", "kind") => Some(KINDS.iter().map(|kind| kind.name).collect()),
             ("providers.*", "http") => Some(vec!["1.1", "2", "auto"]),
-            ("routes[]", "meter_streams") => of(&Metering::NAMES),
+            ("routes[]", "meter_streams") => Some(of(&Metering::NAMES)),
             ("routes[]", "auth") => Some(vec!["key", "none"]),
             ("server", "log_level") => Some(vec!["error", "warn", "info"]),
             ("keys", "revoked_streams") => Some(vec!["finish", "cut"]),
-            ("usage", "week_starts") => of(&WEEKDAYS),
-            ("usage", "limit_headers") => of(&LimitHeaders::NAMES),
-            ("limits[]", "reserve") => of(&Reserve::NAMES),
-            ("limits[]", "mode") => of(&Mode::NAMES),
-            ("limits[]", "over_budget_streams") => of(&OverBudget::NAMES),
-            ("limits[]", "unpriced" | "unmetered") => of(&PERMISSIONS),
-            ("limits[]", "unbounded") => of(&UNBOUNDED),
+            ("usage", "week_starts") => Some(of(&WEEKDAYS)),
+            ("usage", "limit_headers") => Some(of(&LimitHeaders::NAMES)),
+            ("limits[]", "reserve") => Some(of(&Reserve::NAMES)),
+            ("limits[]", "mode") => Some(of(&Mode::NAMES)),
+            ("limits[]", "over_budget_streams") => Some(of(&OverBudget::NAMES)),
+            ("limits[]", "unpriced" | "unmetered") => Some(of(&PERMISSIONS)),
+            ("limits[]", "unbounded") => Some(of(&UNBOUNDED)),
             _ => None,
         }
     }

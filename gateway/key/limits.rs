@@ -183,9 +183,16 @@ mod tests {
         }
     }
 
+    /// Asserts that a key with these lines has one problem, with this begin behind the name of the file.
+    fn assert_refused(more: &str, why: &str) {
+        let (_, problems) = read_key(more);
+        assert_eq!(problems.len(), 1, "{more}: {problems:?}");
+        let why = format!("keys.toml:{why}");
+        assert!(problems[0].starts_with(&why), "{more}: {problems:?}");
+    }
+
     #[test]
-    fn a_limit_that_cannot_be_meant_is_reported_with_its_line() {
-        let budget = "max_budget = '50'\n";
+    fn a_rate_that_cannot_be_meant_is_reported_with_its_line() {
         for (more, why) in [
             (
                 "rpm_limit = 0",
@@ -220,6 +227,15 @@ mod tests {
                 "max_parallel_requests = 4294967296",
                 "4: key[0].max_parallel_requests: must be from 1 to",
             ),
+        ] {
+            assert_refused(more, why);
+        }
+    }
+
+    #[test]
+    fn a_budget_that_cannot_be_meant_is_reported_with_its_line() {
+        let budget = "max_budget = '50'\n";
+        for (more, why) in [
             (
                 "max_budget = 50.0",
                 "4: key[0].max_budget: is a number with a fraction, which TOML",
@@ -281,12 +297,7 @@ mod tests {
                 "5: key[0].soft_budget: must be a percentage",
             ),
         ] {
-            let (_, problems) = read_key(more);
-            assert_eq!(problems.len(), 1, "{more}: {problems:?}");
-            assert!(
-                problems[0].starts_with(&format!("keys.toml:{why}")),
-                "{more}: {problems:?}"
-            );
+            assert_refused(more, why);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Reads the settings of a key's limits as `keygate keys` writes them, without a TOML parser; see `plain`.
 
-use super::plain::Reader;
+use super::plain_reader::Reader;
 use crate::limit::amount;
 use crate::limit::of_key::{KeyLimits, LimitSettings};
 
@@ -14,35 +14,41 @@ pub(super) struct LimitText<'t> {
     pub(super) soft_budget: &'t str,
 }
 
+/// A setting that the TOML parser has to read.
+struct NotPlain;
+
 impl LimitText<'_> {
     /// The limits; `None` if the TOML parser has to read them.
     pub(super) fn limits(self) -> Option<KeyLimits> {
-        let settings = LimitSettings {
-            rpm_limit: optional(self.rpm_limit, whole)?,
-            tpm_limit: optional(self.tpm_limit, whole)?,
-            max_parallel_requests: optional(self.max_parallel_requests, whole)?,
-            max_budget: optional(self.max_budget, |text| {
-                amount::budgets(budget_texts(text)?).ok()
-            })?
-            .unwrap_or_default(),
-            soft_budget: optional(self.soft_budget, |text| {
-                amount::percents(strings(text)?).ok()
-            })?
-            .unwrap_or_default(),
-        };
+        let settings = self.settings().ok()?;
         if settings.lacks_budget() {
             return None;
         }
         settings.limits().ok().flatten()
     }
+
+    fn settings(self) -> Result<LimitSettings, NotPlain> {
+        let budgets = |text| amount::budgets(budget_texts(text)?).ok();
+        let percents = |text| amount::percents(strings(text)?).ok();
+        Ok(LimitSettings {
+            rpm_limit: optional(self.rpm_limit, whole)?,
+            tpm_limit: optional(self.tpm_limit, whole)?,
+            max_parallel_requests: optional(self.max_parallel_requests, whole)?,
+            max_budget: optional(self.max_budget, budgets)?.unwrap_or_default(),
+            soft_budget: optional(self.soft_budget, percents)?.unwrap_or_default(),
+        })
+    }
 }
 
-/// What `read` makes of a setting that is there.
-fn optional<T>(text: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
+/// What `read` makes of a setting, if it is there.
+fn optional<'t, T>(
+    text: &'t str,
+    read: impl FnOnce(&'t str) -> Option<T>,
+) -> Result<Option<T>, NotPlain> {
     if text.is_empty() {
-        return Some(None);
+        return Ok(None);
     }
-    read(text).map(Some)
+    read(text).map(Some).ok_or(NotPlain)
 }
 
 /// A whole number without a sign, which may have an underscore between two digits.

@@ -163,8 +163,8 @@ fn a_plain_key_file_with_any_byte_changed_is_read_as_by_the_parser() {
     }
 }
 
-#[test]
-fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
+/// Asserts that keys with these lines are read as by the parser, alone, beside others, and in other spellings.
+fn assert_unusual(more: &str) {
     let key = |more: &str| {
         let hash = KeyDigest::of(more.as_bytes());
         format!("[[key]]\nid = \"a\"\nhashes = [\"{hash}\"]\n{more}\n")
@@ -174,6 +174,34 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         let table = format!("\", {{ hash = \"{hash}\", expires = {end} }}]");
         text.replace("\"]", &table)
     };
+    let one = key(more);
+    for text in [
+        one.clone(),
+        key("") + &one,
+        one.clone() + &key("disabled = true"),
+        one.clone() + &one + &one,
+        one.replace("\"]", &format!("\", \"{hash}\"]")),
+        one.replace("\"]", &format!("\", \"{hash}\", \"{hash}\"]")),
+        one.replace("\"]", "\",]"),
+        with_end(&one, "2027-01-31T12:00:00Z"),
+        with_end(&one, "2027-02-30T12:00:00Z"),
+        with_end(&one, "\"2027-01-31T12:00:00Z\""),
+        with_end(&one, "1"),
+        with_end(&one, "2027-01-31T12:00:00Z, a = 1"),
+        one.replace("[\"", "\"").replace("\"]", "\""),
+        one.replace(':', ":A"),
+        one.replace("\"a\"", "\"a b\""),
+        one.replace("\"a\"", "\"\""),
+        one.replace('\n', "\r\n"),
+        format!("\u{feff}{one}"),
+        format!("x = 1\n{one}"),
+    ] {
+        assert_alike(&text);
+    }
+}
+
+#[test]
+fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
     for more in [
         "expires = 2023-02-29T00:00:00Z",
         "expires = 2024-02-30T00:00:00Z",
@@ -210,6 +238,18 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         "id = \"b\"",
         "created = 1",
         "metadata = { t = \"inline:x\" }",
+        "label = { a = \"b\" }",
+        "expires = 2027-01-31T12:00:00Z",
+        "# [[key]]\n  [[ key ]]\nid = \"b\"",
+        "[[keys]]",
+    ] {
+        assert_unusual(more);
+    }
+}
+
+#[test]
+fn unusual_limits_of_plain_keys_are_read_as_by_the_parser() {
+    for more in [
         "rpm_limit = 600",
         "rpm_limit = 6_00\ntpm_limit = 1_000_000",
         "rpm_limit = 6__00",
@@ -258,35 +298,8 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         "max_budget = \"50\"\nsoft_budget = 80",
         "max_budget = 50.0\nsoft_budget = \"80%\"",
         "soft_budget = \"80%\"",
-        "label = { a = \"b\" }",
-        "expires = 2027-01-31T12:00:00Z",
-        "# [[key]]\n  [[ key ]]\nid = \"b\"",
-        "[[keys]]",
     ] {
-        let one = key(more);
-        for text in [
-            one.clone(),
-            key("") + &one,
-            one.clone() + &key("disabled = true"),
-            one.clone() + &one + &one,
-            one.replace("\"]", &format!("\", \"{hash}\"]")),
-            one.replace("\"]", &format!("\", \"{hash}\", \"{hash}\"]")),
-            one.replace("\"]", "\",]"),
-            with_end(&one, "2027-01-31T12:00:00Z"),
-            with_end(&one, "2027-02-30T12:00:00Z"),
-            with_end(&one, "\"2027-01-31T12:00:00Z\""),
-            with_end(&one, "1"),
-            with_end(&one, "2027-01-31T12:00:00Z, a = 1"),
-            one.replace("[\"", "\"").replace("\"]", "\""),
-            one.replace(':', ":A"),
-            one.replace("\"a\"", "\"a b\""),
-            one.replace("\"a\"", "\"\""),
-            one.replace('\n', "\r\n"),
-            format!("\u{feff}{one}"),
-            format!("x = 1\n{one}"),
-        ] {
-            assert_alike(&text);
-        }
+        assert_unusual(more);
     }
 }
 

@@ -11,15 +11,6 @@
 //!
 //! When the file cannot be written, no rights are issued; what was issued may be spent.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the proxy uses it with the next part"
-    )
-)]
-
 mod books;
 mod correction;
 mod error;
@@ -27,6 +18,7 @@ mod file;
 mod history;
 mod holder;
 mod live;
+mod note;
 mod rate;
 mod registry;
 mod rights;
@@ -52,6 +44,7 @@ use self::books::Books;
 use self::registry::Registry;
 use self::writer::{Message, Status, Writer};
 use crate::limit::account::{Account, AccountId};
+use crate::limit::budget::Issuer;
 use crate::runtime::atomic::Ordering;
 
 /// How many rows of the history wait for the thread at most.
@@ -66,6 +59,16 @@ pub(crate) struct Ledger {
     registry: Arc<Registry>,
     /// `None`: without a file, each account has all rights.
     link: Option<Link>,
+}
+
+impl Issuer for Ledger {
+    fn account(&self, id: AccountId, amount: i64) -> Arc<Account> {
+        self.account(id, amount)
+    }
+
+    fn tell(&self, account: &Arc<Account>) {
+        self.tell(account);
+    }
 }
 
 /// The way to the thread.
@@ -138,7 +141,7 @@ impl Ledger {
             None => Account::unbounded,
         };
         let (account, is_new) = self.registry.account(id, create);
-        if account.set_amount(amount) {
+        if account.set_amount(amount) || is_new {
             self.tell(&account);
         }
         if is_new && self.link.is_none() {
@@ -158,6 +161,11 @@ impl Ledger {
             // Without a thread, the process is ending.
             let _ = link.messages.send(Message::Told(account.clone()));
         }
+    }
+
+    /// Whether it has a file, in which there is a history.
+    pub(crate) fn has_file(&self) -> bool {
+        self.link.is_some()
     }
 
     /// Adds what an exchange used to the history. Never waits: a row for which there is no room is dropped and counted.

@@ -8,10 +8,17 @@ mod write;
 use std::time::Duration;
 
 use super::terms::{Amount, Period, RateAmount, Window};
-pub(crate) use write::{write_amount, write_money};
+use write::MONEY_DECIMALS;
+pub(crate) use write::write_amount;
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_imports,
+        reason = "refusals and commands use it with the next part"
+    )
+)]
+pub(crate) use write::write_money;
 
-/// The decimal places of money: it is counted in billionths.
-const MONEY_DECIMALS: usize = 9;
 /// The most units of a budget. Sums of an amount, a raise and a debt do not overflow.
 const MOST: i64 = i64::MAX / 4;
 /// The suffixes of numbers, and the powers of ten that they stand for.

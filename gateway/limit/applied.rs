@@ -179,12 +179,7 @@ impl Applied {
     }
 
     /// Whether `units` could be taken now: takes nothing.
-    pub(crate) fn check(
-        &self,
-        units: i64,
-        moment: Moment,
-        calendar: &Calendar,
-    ) -> Result<(), Why> {
+    pub(crate) fn check(&self, units: i64, moment: Moment, calendar: &Calendar) -> Result<(), Why> {
         match &self.cell {
             Cell::Rate(rate, pace) => match rate.check(units, moment.ticks, *pace) {
                 Some(wait) => Err(Why::Wait(wait)),

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -12,7 +12,7 @@ use super::budget::{Budget, BudgetOf, Issuer};
 use super::estimate::Learnt;
 use super::moment::Moment;
 use super::period::Calendar;
-use super::rate::{Pace, Rate};
+use super::rate::{Pace, Rate, Ticks};
 use super::slots::Slots;
 use super::terms::{Amount, Counts, Limit, Period, Window};
 
@@ -70,8 +70,25 @@ pub(crate) struct Book {
     cells: Mutex<HashMap<CellId, Counted, ahash::RandomState>>,
     learnt: Mutex<HashMap<(Learner, Arc<str>), Arc<Learnt>, ahash::RandomState>>,
     issuer: Arc<dyn Issuer>,
+    /// When buckets are full again that processes before this one have used.
+    earlier: HashMap<CellId, Ticks, ahash::RandomState>,
+    /// When this process began, by both clocks.
     start: Instant,
+    start_time: Timestamp,
 }
+
+/// The state of a rate, for the next process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RateState {
+    /// Which rate: one of a window.
+    pub(crate) id: CellId,
+    /// When its bucket is full again, by the wall clock.
+    pub(crate) full_at: Timestamp,
+}
+
+/// How far the calendar's clock may run ahead of the monotonic one. A wall clock that is set forward by more opens no
+/// period before its time; a process that starts takes the wall clock as it is.
+const CLOCK_AHEAD: Duration = Duration::from_secs(300);
 
 impl Book {
     /// No cells. Rights to budgets come from `issuer`.
@@ -80,13 +97,53 @@ impl Book {
             cells: Mutex::default(),
             learnt: Mutex::default(),
             issuer,
+            earlier: HashMap::default(),
             start: Instant::now(),
+            start_time: Timestamp::now(),
         }
     }
 
-    /// The moment `at`, at which the calendar's clock shows `time`.
+    /// The same, with what processes before this one have used of rates.
+    pub(crate) fn with_rates(mut self, states: impl IntoIterator<Item = RateState>) -> Self {
+        let states = states.into_iter().filter_map(|state| {
+            let Per::Window(window) = state.id.per else {
+                return None;
+            };
+            // A clock that was ahead must not close a rate for long.
+            let left = Duration::try_from(state.full_at.duration_since(self.start_time)).ok()?;
+            let left = left.min(window.length() * 2);
+            let full_at = Ticks::between(self.start, self.start + left);
+            Some((state.id, full_at))
+        });
+        self.earlier = states.collect();
+        self
+    }
+
+    /// The moment `at`, at which the clock of keys shows `time`.
     pub(crate) fn moment(&self, at: Instant, time: Timestamp) -> Moment {
+        let passed = at.saturating_duration_since(self.start);
+        let latest = self.start_time.saturating_add(passed + CLOCK_AHEAD);
+        let time = latest.map_or(time, |latest| latest.min(time));
         Moment::new(self.start, at, time)
+    }
+
+    /// How far the clock of keys, which shows `time` at `at`, is ahead of the calendar's.
+    pub(crate) fn clock_ahead(&self, at: Instant, time: Timestamp) -> Duration {
+        let ahead = time.duration_since(self.moment(at, time).time);
+        ahead.try_into().unwrap_or_default()
+    }
+
+    /// The states of the rates whose buckets are not full at `now`.
+    pub(crate) fn rates(&self, now: Moment) -> Vec<RateState> {
+        let state = |(id, cell): (CellId, Counted)| {
+            let Counted::Rate(rate) = cell else {
+                return None;
+            };
+            let left = rate.when_full().since(now.ticks)?;
+            let full_at = now.time.saturating_add(left).ok()?;
+            Some(RateState { id, full_at })
+        };
+        self.list().into_iter().filter_map(state).collect()
     }
 
     /// `limit` with the cell of `scope`, which begins with the limit if there is none yet. `now` is the time by the
@@ -107,9 +164,10 @@ impl Book {
         let mut cells = self.cells();
         let cell = match limit.amount {
             Amount::Rate(amount) => {
+                let earlier = self.earlier.get(&id).copied();
                 let known = cells
                     .entry(id)
-                    .or_insert_with(|| Counted::Rate(Arc::default()));
+                    .or_insert_with(|| Counted::Rate(Arc::new(Rate::full_at(earlier))));
                 rate(known, Pace::of(&amount))
             }
             Amount::AtOnce(most) => {

@@ -14,6 +14,7 @@ pub(crate) mod estimate;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
+pub(crate) mod lists;
 pub(crate) mod moment;
 pub(crate) mod notice;
 pub(crate) mod of_key;

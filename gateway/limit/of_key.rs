@@ -49,11 +49,6 @@ pub(crate) struct LimitSettings {
 }
 
 impl LimitSettings {
-    /// Whether there is no setting.
-    pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Whether there are percentages of a budget, and no budget.
     pub(crate) fn lacks_budget(&self) -> bool {
         self.max_budget.is_empty() && !self.soft_budget.is_empty()

@@ -30,11 +30,20 @@ impl Ticks {
         Self(i64::try_from(nanoseconds).map_or(MOST, |it| it.saturating_mul(TICKS_A_NANOSECOND)))
     }
 
+    /// The time from an earlier point to this one; `None` if it is not earlier.
+    pub(crate) fn since(self, earlier: Self) -> Option<Duration> {
+        (self > earlier).then(|| self.after(earlier.0))
+    }
+
     /// The time from an earlier point to this one.
-    fn since(self, earlier: i64) -> Duration {
+    fn after(self, earlier: i64) -> Duration {
         let ticks = self.0.saturating_sub(earlier).max(0);
         // Rounded up: a client that waits so long is not too early.
-        Duration::from_nanos(ticks.cast_unsigned().div_ceil(TICKS_A_NANOSECOND.cast_unsigned()))
+        Duration::from_nanos(
+            ticks
+                .cast_unsigned()
+                .div_ceil(TICKS_A_NANOSECOND.cast_unsigned()),
+        )
     }
 }
 
@@ -56,7 +65,10 @@ impl Pace {
         let interval = ticks.div_euclid(units) + i64::from(ticks.rem_euclid(units) > 0);
         Self {
             interval,
-            depth: ticks_of(i64::try_from(amount.burst.max(1)).unwrap_or(i64::MAX), interval),
+            depth: ticks_of(
+                i64::try_from(amount.burst.max(1)).unwrap_or(i64::MAX),
+                interval,
+            ),
         }
     }
 
@@ -81,10 +93,10 @@ pub(crate) struct Rate {
 }
 
 impl Rate {
-    /// A rate whose bucket is full again at `full_at`.
-    pub(crate) fn full_at(full_at: Ticks) -> Self {
+    /// A rate whose bucket is full again at `full_at`; full now if that is `None`.
+    pub(crate) fn full_at(full_at: Option<Ticks>) -> Self {
         Self {
-            full_at: AtomicI64::new(full_at.0),
+            full_at: AtomicI64::new(full_at.map_or(0, |ticks| ticks.0)),
             reserved: AtomicI64::new(0),
         }
     }
@@ -143,7 +155,7 @@ impl Rate {
         let full_at = full_at.saturating_add(reserved);
         let left = now.0.saturating_add(pace.depth).saturating_sub(full_at);
         let units = left.max(0) / pace.interval.max(1);
-        (units.cast_unsigned(), Ticks(full_at).since(now.0))
+        (units.cast_unsigned(), Ticks(full_at).after(now.0))
     }
 }
 
@@ -156,7 +168,7 @@ fn wait(full_at: i64, reserved: i64, units: i64, now: Ticks, pace: Pace) -> Opti
         .saturating_add(cost);
     let depth = pace.depth.max(cost);
     let fits_at = next.saturating_sub(depth);
-    (fits_at > now.0).then(|| Ticks(fits_at).since(now.0))
+    (fits_at > now.0).then(|| Ticks(fits_at).after(now.0))
 }
 
 #[cfg(test)]
@@ -188,7 +200,10 @@ mod tests {
         assert_eq!(rate.reserve(1, now, pace), Err(Duration::from_secs(1)));
         assert_eq!(rate.check(2, now, pace), Some(Duration::from_secs(2)));
         let later = Ticks(now.0 + SECOND);
-        assert_eq!(rate.reserve(1, Ticks(later.0 - 1), pace), Err(Duration::from_nanos(1)));
+        assert_eq!(
+            rate.reserve(1, Ticks(later.0 - 1), pace),
+            Err(Duration::from_nanos(1))
+        );
         assert_eq!(rate.reserve(1, later, pace), Ok(()));
     }
 

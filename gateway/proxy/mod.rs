@@ -3,19 +3,17 @@
 //!
 //! | phase | adapter | who decides |
 //! |---|---|---|
-//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `header_names`, `cors`; `limit` (429) |
-//! | 2 forward: where does it go? | `receive`, `forward`, `hold` | `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `hold` reads the body (`held_body`), `forward` connects; `retry` decides about another try, `failure` what an error means |
+//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `cors`; `limit` (429) |
+//! | 2 forward: where does it go? | `receive`, `forward`, `hold`, `limits` | `limits` takes what the request needs of its limits (`limit`: 402, 429, 503); `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `hold` reads the body (`held_body`), `forward` connects; `retry` decides about another try, `failure` what an error means |
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
-//! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
-//! | reject: a refusal or a failure | `respond` | `reason` (status and code), `reject` (the head), `limit_refusal`, `retry_after`, `dialect` (the body's form) |
+//! | 5 record: what came of it? | `record`, `limits` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
+//! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason, headers), `dialect` (the body's form) |
 //!
 //! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
-//!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
 pub(crate) mod admit;
-mod ask;
 pub(crate) mod attempt;
 mod body;
 mod client_address;
@@ -29,33 +27,26 @@ mod failure;
 mod forward;
 pub(crate) mod head;
 mod header_map;
-mod header_names;
 mod held_body;
 mod hold;
 mod http10;
 pub(crate) mod inject;
 pub(crate) mod limit_headers;
-pub(crate) mod limit_refusal;
-mod limited;
+mod limits;
 mod location;
 mod observe;
-mod reason;
 mod receive;
 mod record;
 pub(crate) mod reject;
-mod respond;
-mod reserve;
 mod reserved;
+mod respond;
 mod response_headers;
 mod retry;
-pub(crate) mod retry_after;
 mod send;
-mod settle;
 mod shared;
 mod spend;
 mod stats;
 mod stream_usage;
-mod tries;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -136,7 +127,7 @@ impl ProxyHttp for Proxy {
         &self, session: &mut Session, body: &mut Option<Bytes>, end: bool, exchange: &mut Ctx,
     ) -> Result<()> {
         body::up(session, exchange, body, end)?;
-        reserve::end_of_body(exchange, end).await
+        limits::end_of_body(exchange, end).await
     }
 
     /// 2 forward: the connection broke. `retry::judge` decides whether the request is sent again.

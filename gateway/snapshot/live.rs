@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ use super::rules::{Beside, BuildError, Snapshot};
 use crate::config::{Resolved, certificate_end};
 use crate::key::{KeyDigest, KeyStore, Revision};
 use crate::limit::book::Book;
-use crate::limit::budget::{InMemory, Issuer};
+use crate::limit::budget::InMemory;
 use crate::metrics::Metrics;
 use crate::origin::Resolver;
 use crate::runtime::clock::Clock;
@@ -48,16 +48,16 @@ pub struct Live {
 impl Live {
     /// Starts with the first configuration, and forgets at the end what was used of its limits.
     pub fn start(config: Resolved, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
-        Self::start_with(config, metrics, Arc::new(InMemory))
+        Self::start_with(config, metrics, Book::new(Arc::new(InMemory)))
     }
 
-    /// Starts with the first configuration. The rights to budgets come from `issuer`.
+    /// Starts with the first configuration. What is used of its limits is counted in `book`.
     pub(crate) fn start_with(
         config: Resolved,
         metrics: Arc<Metrics>,
-        issuer: Arc<dyn Issuer>,
+        book: Book,
     ) -> Result<Self, BuildError> {
-        let (book, clock) = (Arc::new(Book::new(issuer)), Clock::start());
+        let (book, clock) = (Arc::new(book), Clock::start());
         let resolver = Arc::new(Resolver::default());
         let warnings = config.warnings.iter().map(ToString::to_string).collect();
         let snapshot = Snapshot::build(
@@ -67,7 +67,7 @@ impl Live {
                 metrics: &metrics,
                 resolver: &resolver,
                 book: &book,
-                now: clock.now(),
+                now: book.moment(Instant::now(), clock.now()).time,
             },
         )?;
         let last = LastReload {
@@ -120,7 +120,7 @@ impl Live {
             metrics: &self.metrics,
             resolver: &self.resolver,
             book: &self.book,
-            now: self.clock.now(),
+            now: self.book.moment(Instant::now(), self.clock.now()).time,
         };
         Snapshot::build(config, Some(&before), &beside)
     }

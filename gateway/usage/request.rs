@@ -365,6 +365,11 @@ impl Interest for Found {
         Place::of(at).is_list()
     }
 
+    fn reads_text(&self, at: Node) -> bool {
+        // Nearly all of a body is the text of its messages.
+        Place::of(at) != Place::Content
+    }
+
     fn begins(&mut self, at: Node) {
         let at = Place::of(at);
         self.any(at);

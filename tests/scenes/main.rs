@@ -40,6 +40,7 @@ mod lab;
 mod layers;
 mod leaks;
 mod lifecycle;
+mod limits;
 mod linked_secrets;
 mod log_reader;
 mod media_prices;

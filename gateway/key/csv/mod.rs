@@ -322,6 +322,45 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_cannot_be_meant_is_refused_by_line_and_column() {
+        let hex = hex();
+        for (text, why) in [
+            (
+                format!("id,key,rpm_limit\na,{hex},0\n"),
+                "line 2: rpm_limit must not be zero",
+            ),
+            (
+                format!("id,key,tpm_limit\na,{hex},many\n"),
+                "line 2: tpm_limit must be a whole number",
+            ),
+            (
+                format!("id,key,max_parallel_requests\na,{hex},-1\n"),
+                "line 2: max_parallel_requests must not be negative",
+            ),
+            (
+                format!("id,key,max_budget\na,{hex},50 per moon\n"),
+                "line 2: max_budget has an unknown period",
+            ),
+            (
+                format!("id,key,max_budget,soft_budget\na,{hex},50,40.0\n"),
+                "line 2: soft_budget must be a percentage",
+            ),
+            (
+                format!("id,key,max_budget,soft_budget\na,{hex},,80%\n"),
+                "line 2: soft_budget needs a max_budget",
+            ),
+            (
+                format!("id,key,max_budget,budget_duration\na,{hex},50,30d\n"),
+                "line 1: column `budget_duration` is not known",
+            ),
+        ] {
+            let error = read_text(&text).err().unwrap();
+            assert!(error.starts_with(why), "{text}\n{error}");
+            assert!(!error.contains(&hex[1..]), "{text}\n{error}");
+        }
+    }
+
+    #[test]
     fn a_line_that_is_no_key_is_refused_by_number_and_never_quoted() {
         let hex = hex();
         for (text, why) in [
@@ -412,34 +451,6 @@ mod tests {
             (
                 format!("id,key,blocked\na,{hex},perhaps\n"),
                 "line 2: disabled: expected",
-            ),
-            (
-                format!("id,key,rpm_limit\na,{hex},0\n"),
-                "line 2: rpm_limit must not be zero",
-            ),
-            (
-                format!("id,key,tpm_limit\na,{hex},many\n"),
-                "line 2: tpm_limit must be a whole number",
-            ),
-            (
-                format!("id,key,max_parallel_requests\na,{hex},-1\n"),
-                "line 2: max_parallel_requests must not be negative",
-            ),
-            (
-                format!("id,key,max_budget\na,{hex},50 per moon\n"),
-                "line 2: max_budget has an unknown period",
-            ),
-            (
-                format!("id,key,max_budget,soft_budget\na,{hex},50,40.0\n"),
-                "line 2: soft_budget must be a percentage",
-            ),
-            (
-                format!("id,key,max_budget,soft_budget\na,{hex},,80%\n"),
-                "line 2: soft_budget needs a max_budget",
-            ),
-            (
-                format!("id,key,max_budget,budget_duration\na,{hex},50,30d\n"),
-                "line 1: column `budget_duration` is not known",
             ),
         ] {
             let error = read_text(&text).err().unwrap();

@@ -2,6 +2,7 @@
 
 use proptest::prelude::{any, proptest};
 
+use super::AmountError as E;
 use super::*;
 use crate::limit::terms::Counts;
 
@@ -43,7 +44,6 @@ fn short_periods_make_rates_of_a_whole_window_and_long_ones_budgets() {
 
 #[test]
 fn an_amount_that_is_none_states_why() {
-    use AmountError as E;
     for (text, why) in [
         ("", E::Form("6000 per minute")),
         ("per minute", E::Form("6000 per minute")),
@@ -105,7 +105,6 @@ fn money_is_in_billionths_and_lasts_for_ever_without_a_period() {
     ] {
         assert_eq!(money(text), Ok(amount), "{text}");
     }
-    use AmountError as E;
     for (text, why) in [
         ("0.0000000001", E::Decimals),
         ("$50 per month", E::Currency),
@@ -157,7 +156,7 @@ fn a_percentage_is_between_nothing_and_everything() {
         "80%%",
         "80 per cent",
     ] {
-        assert_eq!(percent(text), Err(AmountError::Percent), "{text}");
+        assert_eq!(percent(text), Err(E::Percent), "{text}");
     }
 }
 

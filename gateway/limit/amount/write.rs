@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::MONEY_DECIMALS;
 use crate::limit::terms::{Amount, Counts, Period};
 
+/// The decimal places of money: it is counted in billionths.
+pub(super) const MONEY_DECIMALS: usize = 9;
 /// The decimal places of money that are always written.
 const CENTS: usize = 2;
 

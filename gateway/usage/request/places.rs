@@ -348,14 +348,14 @@ impl Place {
         }
         let same =
             |known: &str| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name);
+        let is_exact = |known: &str| known.as_bytes() == name;
         let mut found = members.iter().filter(|(known, _)| same(known));
         let (known, place) = found.next()?;
-        let exact = |known: &str| known.as_bytes() == name;
-        match found.next() {
-            _ if exact(known) => Some(*place),
-            Some((other, place)) if exact(other) => Some(*place),
-            _ => Some(Alike),
+        if is_exact(known) {
+            return Some(*place);
         }
+        let exact = found.find(|(known, _)| is_exact(known));
+        Some(exact.map_or(Alike, |(_, place)| *place))
     }
 }
 

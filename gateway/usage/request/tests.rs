@@ -73,7 +73,7 @@ fn is_readable(body: &[u8]) -> bool {
 }
 
 #[test]
-fn a_request_of_each_api_is_read_wherever_it_is_cut() {
+fn a_request_of_each_makers_api_is_read_wherever_it_is_cut() {
     for (body, expected) in [
         (
             json!({"model": "gpt-5", "messages": [{"role": "user", "content": "max_tokens: 9"}], "stream": true,
@@ -132,6 +132,14 @@ fn a_request_of_each_api_is_read_wherever_it_is_cut() {
                 ..NOTHING
             },
         ),
+    ] {
+        assert_asked(&body.to_string(), &expected);
+    }
+}
+
+#[test]
+fn a_request_of_each_api_for_open_models_is_read_wherever_it_is_cut() {
+    for (body, expected) in [
         (
             json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}], "inferenceConfig": {"maxTokens": 12},
                 "additionalModelRequestFields": {"max_tokens": 15}}),
@@ -515,7 +523,7 @@ fn a_standard_tier_hides_no_dearer_one() {
         (r#"{"service_tier": null}"#, None),
     ] {
         asked(body.as_bytes(), 2, |asked| {
-            assert_eq!(asked.service_tier, tier, "{body}")
+            assert_eq!(asked.service_tier, tier, "{body}");
         });
     }
 }

@@ -32,6 +32,10 @@ pub(crate) trait Interest {
     fn number(&mut self, at: Node, written: &[u8]);
     /// A string at a place with its escapes decoded, cut off after [`TEXT`] bytes.
     fn text(&mut self, at: Node, text: &[u8]);
+    /// Whether strings at a place are of interest.
+    fn reads_text(&self, _at: Node) -> bool {
+        true
+    }
     /// An array begins at a place where [`Self::is_list`] holds.
     fn begins_list(&mut self, _at: Node) {}
     /// An array begins at any other place of interest.
@@ -223,7 +227,7 @@ impl Scanner {
                 _ => State::After.behind_blank(byte),
             },
             State::Value => match byte {
-                b'"' => self.begin_text(),
+                b'"' => self.begin_text(interest),
                 b']' if self.is_in(true) => return self.close(),
                 _ if is_blank(byte) => State::Value,
                 _ => self.begin_value(byte, interest),
@@ -259,7 +263,8 @@ impl Scanner {
         }
     }
 
-    fn begin_text(&mut self) -> State {
+    fn begin_text<I: Interest>(&mut self, interest: &I) -> State {
+        self.at = self.at.filter(|at| interest.reads_text(*at));
         (self.length, self.half) = (0, 0);
         State::InText {
             escape: Escape::None,
@@ -285,21 +290,17 @@ impl Scanner {
 
     /// Begins an object or array; one of no interest, or too deep, is skipped.
     fn open(&mut self, node: Option<Node>, is_list: bool) -> State {
-        match node.zip(self.stack.get_mut(self.depth)) {
-            Some((node, place)) => {
-                *place = Level { node, is_list };
-                self.depth += 1;
-                self.at = Some(node).filter(|_| is_list);
-                if is_list { State::Value } else { State::Name }
-            }
-            None => {
-                self.is_unclear |= node.is_some();
-                State::Skip {
-                    depth: 1,
-                    in_text: false,
-                    escaped: false,
-                }
-            }
+        if let Some((node, place)) = node.zip(self.stack.get_mut(self.depth)) {
+            *place = Level { node, is_list };
+            self.depth += 1;
+            self.at = Some(node).filter(|_| is_list);
+            return if is_list { State::Value } else { State::Name };
+        }
+        self.is_unclear |= node.is_some();
+        State::Skip {
+            depth: 1,
+            in_text: false,
+            escaped: false,
         }
     }
 
@@ -364,7 +365,7 @@ impl Scanner {
         };
         if escape != Escape::None || byte == b'\\' {
             self.keep_all(plain);
-            let escape = self.unescape(byte, escape, true);
+            let escape = self.unescape(byte, escape);
             self.is_unclear |= self.half != 0;
             self.state = State::InName { escape };
             return after;
@@ -380,7 +381,7 @@ impl Scanner {
         };
         // Nearly every server writes the colon, and the quote of a string, without white space before it.
         let (state, after) = match after {
-            [b':', b'"', text @ ..] => (self.begin_text(), text),
+            [b':', b'"', text @ ..] => (self.begin_text(interest), text),
             [b':', value @ ..] => (State::Value, value),
             _ => (State::Colon, after),
         };
@@ -402,30 +403,45 @@ impl Scanner {
         let Some((&byte, after)) = rest.split_first() else {
             return rest;
         };
+        if self.at.is_none() && (escape != Escape::None || byte == b'\\') {
+            return self.skip_escape(after, escape);
+        }
         if escape == Escape::None && byte == b'"' {
             if let Some((at, text)) = self.at.zip(self.text.get(..self.length)) {
                 interest.text(at, text);
             }
             self.end_value();
         } else {
-            let escape = self.unescape(byte, escape, self.at.is_some());
+            let escape = self.unescape(byte, escape);
             self.state = State::InText { escape };
         }
         after
     }
 
-    /// Decodes one byte of a name or string, and keeps the result if `kept`.
-    fn unescape(&mut self, byte: u8, escape: Escape, kept: bool) -> Escape {
+    /// Skips an escape in a string of no interest: its backslash, and the byte behind it, which ends no string. Returns what
+    /// follows. `after` are the bytes behind the backslash, or behind the other byte if the bytes were cut between them.
+    fn skip_escape<'b>(&mut self, after: &'b [u8], escape: Escape) -> &'b [u8] {
+        let (escape, rest) = match (escape, after.split_first()) {
+            (Escape::None, Some((_, behind))) => (Escape::None, behind),
+            (Escape::None, None) => (Escape::Begun, after),
+            _ => (Escape::None, after),
+        };
+        self.state = State::InText { escape };
+        rest
+    }
+
+    /// Decodes one byte of a name or string of interest, and keeps the result.
+    fn unescape(&mut self, byte: u8, escape: Escape) -> Escape {
         match escape.step(byte, &mut self.half) {
             Step::Within(escape) => return escape,
-            Step::Character(character) if kept => {
+            Step::Character(character) => {
                 let mut bytes = [0; 4];
                 for byte in character.encode_utf8(&mut bytes).bytes() {
                     self.keep(byte);
                 }
             }
-            Step::Byte if kept => self.keep(byte),
-            Step::Character(_) | Step::Byte | Step::Nothing => {}
+            Step::Byte => self.keep(byte),
+            Step::Nothing => {}
         }
         Escape::None
     }

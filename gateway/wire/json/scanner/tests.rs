@@ -225,3 +225,22 @@ fn a_value_too_deep_and_a_half_character_in_a_name_are_unclear() {
         assert!(!is_unclear(r#"{"c": "\ud83d", "\u0063": 1}"#, cut));
     }
 }
+
+#[test]
+fn a_string_of_no_interest_ends_where_it_does_wherever_it_is_cut() {
+    for (text, found) in [
+        (r#"{"x": "a\"b\\", "c": 1}"#, &[(3, "1")][..]),
+        (r#"{"x": "\u0022\ud83d\ude00\\\"\n", "c": 2}"#, &[(3, "2")]),
+        // No JSON, and the same for all cuts.
+        (r#"{"x": "\u12", "c": 3}"#, &[(3, "3")]),
+        (r#"{"x": "\q\", "c": 4}"#, &[]),
+    ] {
+        let wanted: Vec<(u8, String)> = found
+            .iter()
+            .map(|(at, text)| (*at, (*text).to_owned()))
+            .collect();
+        for cut in 1..=text.len() {
+            assert_eq!(scan(text, cut), wanted, "{text} cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Phase 4, observe: what the limits of a request have left, for the headers of its response.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use crate::limit::applied::{Applied, Cell};
+use crate::limit::moment::Moment;
+use crate::limit::notice::LimitHeaders;
+use crate::limit::period::Calendar;
+use crate::limit::terms::{Amount, Counts, Limit};
+use crate::proxy::admit::Admission;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::limit_headers::{self, Kind, Left};
+
+/// Writes what the limits of the exchange have left into the headers of its response.
+pub(in crate::proxy) fn write(exchange: &Exchange, headers: &mut HeaderMap) {
+    let choice = exchange.rules.limits.headers;
+    let (Some(reserved), Some(admission)) = (&exchange.reserved, &exchange.admission) else {
+        return;
+    };
+    if choice == LimitHeaders::None {
+        return;
+    }
+    let moment = exchange.moment_now();
+    let calendar = &exchange.rules.plan.calendar;
+    let route = Admission::route(admission);
+    let limits = reserved.reservation.lists().on(&route.name);
+    let enforced = limits.filter(|(_, applied)| applied.enforces());
+    let left: Vec<_> = enforced
+        .filter(|(_, applied)| applied.is_for(reserved.model.as_deref()))
+        .filter_map(|(_, applied)| left_of(applied, moment, calendar))
+        .collect();
+    limit_headers::write(headers, route.dialect, &left, moment.time, choice);
+}
+
+fn left_of<'l>(applied: &'l Applied, moment: Moment, calendar: &Calendar) -> Option<Left<'l>> {
+    let kind = kind(&applied.limit)?;
+    let name = &*applied.limit.name;
+    match (&applied.cell, applied.limit.amount) {
+        (Cell::Rate(rate, pace), Amount::Rate(amount)) => {
+            let (left, resets_in) = rate.left(moment.ticks, *pace);
+            Some(Left {
+                kind,
+                name,
+                limit: amount.units,
+                remaining: left,
+                window: amount.window.length(),
+                resets_in,
+            })
+        }
+        (Cell::Budget(budget), _) => {
+            let account = budget.at(moment.time, calendar);
+            let (start, end) = (account.id().start, account.id().end);
+            let between = |from, to: jiff::Timestamp| {
+                Duration::try_from(to.duration_since(from)).unwrap_or_default()
+            };
+            let units = |units: i64| u64::try_from(units).unwrap_or(0);
+            Some(Left {
+                kind,
+                name,
+                limit: units(budget.amount()),
+                remaining: units(account.left(budget.amount())),
+                window: between(start, end),
+                resets_in: between(moment.time, end),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn kind(limit: &Limit) -> Option<Kind> {
+    Some(match limit.counts {
+        Counts::Requests => Kind::Requests,
+        Counts::Money => Kind::Budget,
+        Counts::Parallel => return None,
+        Counts::Tokens(tokens) => match (tokens.input, tokens.output) {
+            (true, false) => Kind::InputTokens,
+            (false, true) => Kind::OutputTokens,
+            _ => Kind::Tokens,
+        },
+    })
+}

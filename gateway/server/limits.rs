@@ -1,0 +1,98 @@
+//! Limits beside the requests: the ledger that is opened at the start, and what is written to it from time to time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+
+use crate::config::Resolved;
+use crate::error::Error;
+use crate::ledger::{Ledger, RateRow};
+use crate::limit::book::{Book, CellId, Per, RateState};
+use crate::snapshot::Live;
+
+/// How often the state of rates is written.
+const BEAT: Duration = Duration::from_secs(1);
+/// How often cells are forgotten that nobody uses: after so many beats.
+const FORGET: u32 = 60;
+/// The seconds of a day.
+const DAY: u64 = 86_400;
+
+/// Opens the ledger that `config` names; one that remembers nothing if it names none.
+///
+/// # Errors
+/// If the file cannot be used: budgets would begin anew.
+pub(super) fn open_ledger(config: &Resolved) -> Result<Arc<Ledger>, Error> {
+    let limits = &config.limits;
+    let Some(path) = &limits.ledger else {
+        return Ok(Arc::new(Ledger::memory()));
+    };
+    let days = limits.retention.as_secs().div_ceil(DAY);
+    let opened = Ledger::open(path, u32::try_from(days).unwrap_or(u32::MAX));
+    let ledger = opened.map_err(|error| Error::Failed(format!("[ledger] store: {error}")))?;
+    Ok(Arc::new(ledger))
+}
+
+/// The cells of all limits, with what processes before this one have used of rates.
+///
+/// # Errors
+/// If the ledger cannot be read.
+pub(super) fn book(ledger: &Arc<Ledger>) -> Result<Book, Error> {
+    let rows = ledger
+        .load_rates()
+        .map_err(|error| Error::Failed(format!("[ledger] store: {error}")))?;
+    let states = rows.into_iter().filter_map(state_of);
+    Ok(Book::new(ledger.clone()).with_rates(states))
+}
+
+/// Writes the state of rates each second, and forgets cells that nobody uses.
+pub(super) fn keep_in_background(control: &Runtime, live: &Arc<Live>, ledger: &Arc<Ledger>) {
+    let (live, ledger) = (live.clone(), ledger.clone());
+    control.spawn(async move {
+        for beat in 1_u32.. {
+            tokio::time::sleep(BEAT).await;
+            save_rates(&live, &ledger);
+            if beat.is_multiple_of(FORGET) {
+                live.book.forget_unused(now(&live));
+            }
+        }
+    });
+}
+
+/// Writes the state of rates for the next process.
+pub(super) fn save_rates(live: &Live, ledger: &Ledger) {
+    if ledger.has_file() {
+        let states = live.book.rates(now(live));
+        ledger.save_rates(states.into_iter().filter_map(row_of).collect());
+    }
+}
+
+fn now(live: &Live) -> crate::limit::moment::Moment {
+    live.book.moment(Instant::now(), live.clock.now())
+}
+
+fn state_of(row: RateRow) -> Option<RateState> {
+    Some(RateState {
+        id: CellId {
+            limit: row.limit,
+            scope: row.scope,
+            counts: row.counts,
+            per: Per::Window(row.window),
+        },
+        full_at: Timestamp::from_microsecond(row.full_at).ok()?,
+    })
+}
+
+fn row_of(state: RateState) -> Option<RateRow> {
+    let Per::Window(window) = state.id.per else {
+        return None;
+    };
+    Some(RateRow {
+        limit: state.id.limit,
+        scope: state.id.scope,
+        counts: state.id.counts,
+        window,
+        full_at: state.full_at.as_microsecond(),
+    })
+}
