@@ -195,7 +195,6 @@ pub(super) fn for_framing(request: &RequestHeader) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::reject::REASONS;
 
     const KEYS: [KeyFailure; 6] = [
         KeyFailure::Missing,
@@ -234,7 +233,7 @@ mod tests {
             assert!(is_plain(key_state(failure)) && key_state(failure) != failure.label());
             assert!(is_plain(for_key(failure)));
         }
-        for reason in REASONS {
+        for reason in Reason::ALL {
             let advice = for_reason(reason);
             let elsewhere = [
                 Reason::Preflight,

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::meant::LimitsConfig;
-use crate::limit::period::Calendar;
 use crate::limit::notice::{BudgetStatus, LimitHeaders};
+use crate::limit::period::Calendar;
 use crate::limit::terms::Limit;
 
 /// The limits of a configuration.

@@ -1,15 +1,15 @@
 //! A client key as keygate knows it: its id, labels, metadata and validity, and never the key itself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::digest::KeyDigest;
 use super::labels::Labels;
+use super::metadata::KeyMetadata;
 use crate::limit::of_key::KeyLimits;
 use crate::limit::slot::KeySlot;
-use crate::secret::{Secret, SecretError};
+use crate::secret::Secret;
 
 /// The greatest length of an id, in bytes.
 pub(super) const MAX_ID_LENGTH: usize = 64;
@@ -23,7 +23,7 @@ pub struct ClientKey {
     pub labels: Labels,
     /// Secrets that belong to this key by name, such as a provider token of its own; an error where one could not be
     /// read.
-    pub metadata: BTreeMap<String, Result<Secret, SecretError>>,
+    pub metadata: KeyMetadata,
     /// The key is not valid before this time.
     pub not_before: Option<Timestamp>,
     /// The key is not valid from this time on.
@@ -45,7 +45,7 @@ impl ClientKey {
         Self {
             id,
             labels: Labels::default(),
-            metadata: BTreeMap::new(),
+            metadata: KeyMetadata::default(),
             not_before: None,
             expires: None,
             disabled: false,
@@ -76,4 +76,17 @@ pub(crate) fn is_key_id(id: &str) -> bool {
         && id
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::TABLES_A_CHUNK;
+
+    #[test]
+    fn a_page_of_keys_fits_two_pages_of_memory() {
+        // The allocator's next size above 8 KiB is 10 KiB: 32 bytes more for each key. A page has two counts as well.
+        let counts = 2 * size_of::<usize>();
+        assert!(size_of::<ClientKey>() * TABLES_A_CHUNK + counts <= 8192);
+    }
 }

@@ -22,6 +22,7 @@ mod known;
 mod labels;
 mod limits;
 pub(crate) mod lock;
+mod metadata;
 mod outline;
 mod pages;
 mod plain;

@@ -14,6 +14,7 @@ use super::client_key::{ClientKey, is_key_id};
 use super::digest::KeyDigest;
 use super::known::Known;
 use super::labels::Labels;
+use super::metadata::KeyMetadata;
 use super::plain_limits::LimitText;
 use super::plain_reader::Reader;
 use crate::document::{TABLES_A_CHUNK, is_header};
@@ -59,7 +60,7 @@ impl PlainKey<'_> {
         ClientKey {
             id: Arc::from(self.id),
             labels: self.labels.clone(),
-            metadata: BTreeMap::new(),
+            metadata: KeyMetadata::default(),
             not_before: self.not_before,
             expires: self.expires,
             disabled: self.disabled,

@@ -93,7 +93,7 @@ fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut Known) -> Cli
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let metadata = metadata
         .iter()
-        .filter(|(name, _)| newer.metadata.contains_key(*name))
+        .filter(|(name, _)| newer.metadata.contains_key(name))
         .map(|(name, secret)| (name.clone(), secret.clone()));
     ClientKey {
         id: id.clone(),

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::correction::Corrections;
+use super::error::LedgerError;
 use super::history::History;
 use super::holder::{self, Holder};
 use super::live::{Common, Live};
+use super::note::{read_note, write_note};
 use super::rate::{self, RateRow};
 use super::registry::Registry;
-use super::{LedgerError, file, sweep};
+use super::{file, sweep};
 use crate::limit::account::Account;
 
 /// How long nobody refers to an account until it is forgotten in memory.
@@ -107,10 +109,10 @@ impl Books {
         !self.due.is_empty()
     }
 
-    /// Whether a request could not take what was not issued.
+    /// Whether a request could not take what was not issued, and something may be issued.
     pub(super) fn is_short(&self) -> bool {
         let mut due = self.due.iter().filter_map(|key| self.lives.get(key));
-        due.any(|live| live.account.is_short())
+        due.any(Live::is_in_a_hurry)
     }
 
     /// How many processes hold rights, as of the last transaction.
@@ -120,39 +122,46 @@ impl Books {
 
     /// Writes what is due; on a sweep, of all accounts, and the rest.
     pub(super) fn write(&mut self, is_sweep: bool) -> Result<(), WriteError> {
-        let visited: Vec<usize> = match is_sweep {
-            true => self.lives.keys().copied().collect(),
-            false => std::mem::take(&mut self.due),
+        let visited: Vec<usize> = if is_sweep {
+            self.lives.keys().copied().collect()
+        } else {
+            std::mem::take(&mut self.due)
         };
         let result = self.transact(&visited, is_sweep);
-        let lives = &mut self.lives;
-        match &result {
-            Ok(()) => {
-                for key in &visited {
-                    if let Some(live) = lives.get_mut(key) {
-                        live.publish();
-                    }
-                }
-                if is_sweep {
-                    self.due.clear();
-                    self.history.written();
-                    self.rates.clear();
-                    self.forget_unused();
-                }
-            }
-            Err(_) => {
-                self.data_version = None;
-                for key in &visited {
-                    if let Some(live) = lives.get_mut(key) {
-                        live.forget();
-                    }
-                }
-                if !is_sweep {
-                    self.due = visited;
-                }
-            }
+        if result.is_ok() {
+            self.publish(&visited, is_sweep);
+        } else {
+            self.keep_due(visited, is_sweep);
         }
         result
+    }
+
+    /// The transaction is committed.
+    fn publish(&mut self, visited: &[usize], is_sweep: bool) {
+        for key in visited {
+            if let Some(live) = self.lives.get_mut(key) {
+                live.publish();
+            }
+        }
+        if is_sweep {
+            self.due.clear();
+            self.history.written();
+            self.rates.clear();
+            self.forget_unused();
+        }
+    }
+
+    /// The transaction failed: all of it is tried again.
+    fn keep_due(&mut self, visited: Vec<usize>, is_sweep: bool) {
+        self.data_version = None;
+        for key in &visited {
+            if let Some(live) = self.lives.get_mut(key) {
+                live.forget();
+            }
+        }
+        if !is_sweep {
+            self.due = visited;
+        }
     }
 
     /// Writes everything, and ends this process as a holder: what it used counts, and no more.
@@ -209,7 +218,7 @@ impl Books {
                 .run(&transaction, self.common.now, self.common.at)?;
         }
         if has_written {
-            note(&transaction, COMMITTED, self.common.now.as_microsecond())?;
+            write_note(&transaction, COMMITTED, self.common.now.as_microsecond())?;
             transaction.commit()?;
         }
         Ok(())
@@ -276,19 +285,4 @@ fn refresh(
     common.corrections = Corrections::read(transaction)?;
     *data_version = Some(current);
     Ok(())
-}
-
-/// Writes the note `name`.
-pub(super) fn note(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO note (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value",
-    )?;
-    statement.execute((name, value))?;
-    Ok(())
-}
-
-/// Reads the note `name`.
-pub(super) fn read_note(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
-    let mut statement = connection.prepare_cached("SELECT value FROM note WHERE name = ?1")?;
-    statement.query_row([name], |row| row.get(0)).optional()
 }

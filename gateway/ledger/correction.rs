@@ -142,9 +142,10 @@ impl Corrections {
         let valid = all.iter().filter(|correction| correction.until > now);
         valid.fold((0, 0), |(raised, reset), correction| {
             let units = correction.units;
-            match correction.is_raise {
-                true => (i64::saturating_add(raised, units), reset),
-                false => (raised, i64::saturating_add(reset, units)),
+            if correction.is_raise {
+                (i64::saturating_add(raised, units), reset)
+            } else {
+                (raised, i64::saturating_add(reset, units))
             }
         })
     }

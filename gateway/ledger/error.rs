@@ -40,7 +40,10 @@ pub(crate) enum LedgerError {
         why: String,
     },
     /// The file belongs to another program.
-    #[error("{path} is a file of another program: name another path for the ledger")]
+    #[error(
+        "{path} is no ledger: it is a file of another program, or its beginning was overwritten. Name another path, or \
+         restore its backup"
+    )]
     Foreign {
         /// The ledger's path.
         path: PathBuf,

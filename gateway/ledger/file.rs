@@ -1,12 +1,12 @@
 //! The file of a ledger: created whole, opened only if it is one, and never repaired, emptied or deleted here.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::LedgerError;
 use super::schema::{APPLICATION, CREATE, VERSION};
@@ -15,12 +15,8 @@ use crate::runtime::replace;
 
 /// How long a write waits for the write of another process.
 const BUSY: Duration = Duration::from_secs(1);
-/// The size of the header of a database, in bytes.
-const HEADER: usize = 100;
 /// The smallest page of a database, in bytes.
 const SMALLEST_PAGE: u64 = 512;
-/// The first bytes of a database. The header is described at <https://www.sqlite.org/fileformat2.html>.
-const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The user only.
 const MODE: u32 = 0o600;
 /// The tables that hold what was spent: they are checked at each start.
@@ -37,8 +33,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
 /// Opens the ledger at `path`, which exists, for reading and writing.
 pub(super) fn open_existing(path: &Path) -> Result<Connection, LedgerError> {
     check_header(path)?;
+    // Before the database creates one.
+    let has_log = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let checked = prepare(&connection).and_then(|()| find_damage(&connection, path));
+    let checked = prepare(&connection).and_then(|()| find_damage(&connection, path, has_log));
     match checked {
         Ok(None) => Ok(connection),
         Ok(Some(damage)) => Err(LedgerError::damaged(path, damage)),
@@ -60,7 +58,7 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, LedgerError> {
     }
 }
 
-/// Opens a ledger that nobody writes, without a log.
+/// Opens the file alone, as it is: without locks, without a log, and without changing anything.
 fn open_unchanging(path: &Path) -> Result<Connection, LedgerError> {
     let bytes = path.as_os_str().as_encoded_bytes();
     let path_in_uri = percent_encoding::percent_encode(bytes, percent_encoding::NON_ALPHANUMERIC)
@@ -104,46 +102,41 @@ fn check_kind(path: &Path, about: &Metadata) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// Checks, before the database looks at the file and changes it, that it is a ledger of a format that is known.
+/// Checks, before the database may change something, that the file is a ledger of a format that is known.
+///
+/// Only the database opens the file, for a process that closes a file loses all its locks on it: those that its other
+/// connections need, too. The database knows that.
 fn check_header(path: &Path) -> Result<(), LedgerError> {
     let about = fs::symlink_metadata(path).map_err(|error| LedgerError::file(path, error))?;
     check_kind(path, &about)?;
-    let header = read_header(path).map_err(|error| LedgerError::file(path, error))?;
-    let number = |at: usize| {
-        let bytes = header.get(at..at + 4)?.try_into().ok()?;
-        Some(i32::from_be_bytes(bytes))
-    };
-    let is_cut = about.len() < SMALLEST_PAGE;
-    if is_cut && (MAGIC.starts_with(&header) || header.starts_with(MAGIC)) {
+    if about.len() < SMALLEST_PAGE {
         let why = format!("it is cut, and has only {} bytes", about.len());
         return Err(LedgerError::damaged(path, why));
     }
-    if !header.starts_with(MAGIC) || number(68) != Some(APPLICATION) {
+    let connection = open_unchanging(path)?;
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let foreign = || {
         let path = path.to_owned();
-        return Err(LedgerError::Foreign { path });
+        Err(LedgerError::Foreign { path })
+    };
+    match number("application_id") {
+        Ok(id) if id == i64::from(APPLICATION) => {}
+        Ok(_) => return foreign(),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            return foreign();
+        }
+        Err(error) => return Err(LedgerError::database(path, error)),
     }
-    let found = number(60).map_or(0, i64::from);
+    let found = number("user_version").map_err(|error| LedgerError::database(path, error))?;
     match found {
         VERSION => Ok(()),
-        VERSION.. => Err(LedgerError::Newer {
+        _ if found > VERSION => Err(LedgerError::Newer {
             path: path.to_owned(),
             found,
             known: VERSION,
         }),
         _ => Err(LedgerError::damaged(path, "it has no known format")),
     }
-}
-
-fn read_header(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)?;
-    let mut header = Vec::with_capacity(HEADER);
-    file.take(HEADER as u64).read_to_end(&mut header)?;
-    Ok(header)
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
@@ -169,16 +162,25 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))
 }
 
-/// What is damaged: in the tables that hold what was spent, or anywhere if the file is shorter than it ought to be, as
-/// after a kill while it grew, or when it was cut.
-fn find_damage(connection: &Connection, path: &Path) -> rusqlite::Result<Option<String>> {
+/// What is damaged in the tables that hold what was spent, or anywhere if the file is shorter than it ought to be. Without
+/// a log, such a file was cut. With one, the process may have been killed while the file grew: the log has the rest.
+fn find_damage(
+    connection: &Connection,
+    path: &Path,
+    has_log: bool,
+) -> rusqlite::Result<Option<String>> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let whole = number("page_count")?.saturating_mul(number("page_size")?);
-    let is_short = fs::metadata(path)
-        .is_ok_and(|about| i64::try_from(about.len()).is_ok_and(|size| size < whole));
-    if is_short {
-        return check(connection, "PRAGMA integrity_check(1)");
+    let size = fs::metadata(path).map(|about| i64::try_from(about.len()).unwrap_or(i64::MAX));
+    let is_short = size.is_ok_and(|size| size < whole);
+    match (is_short, has_log) {
+        (true, false) => Ok(Some("it is cut".to_owned())),
+        (true, true) => check(connection, "PRAGMA integrity_check(1)"),
+        (false, _) => check_tables(connection),
     }
+}
+
+fn check_tables(connection: &Connection) -> rusqlite::Result<Option<String>> {
     for table in CHECKED {
         let damage = check(connection, &format!("PRAGMA integrity_check({table})"))?;
         if damage.is_some() {

@@ -148,7 +148,8 @@ fn lock_path(path: &Path, name: &str) -> PathBuf {
 
 fn random_name() -> rusqlite::Result<String> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| as_database_error(std::io::Error::other(error.to_string())))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| as_database_error(std::io::Error::other(error.to_string())))?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }
 

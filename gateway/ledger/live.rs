@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::correction::{Corrections, account_row};
 use super::rights::{Pace, Situation, Step};
@@ -63,10 +63,12 @@ pub(super) struct Live {
     /// What this process used of it before it was forgotten and came back.
     base: Share,
     written: Share,
-    /// What others have been issued, as of `seen`.
-    others: i64,
+    /// What others have been issued and have used, as of `seen`.
+    others: Share,
     seen: Option<u64>,
     missed: i64,
+    /// Whether rights were missing at the last look, and none could be issued.
+    is_starved: bool,
     pace: Pace,
     measured: (Instant, i64),
     moved: Instant,
@@ -82,9 +84,10 @@ impl Live {
             row: None,
             base: Share::default(),
             written: Share::default(),
-            others: 0,
+            others: Share::default(),
             seen: None,
             missed: 0,
+            is_starved: false,
             pace: Pace::default(),
             measured: (at, 0),
             moved: at,
@@ -104,24 +107,21 @@ impl Live {
             None => (self.find(connection, common)?, true),
         };
         if self.seen != Some(common.version) {
-            self.others = issued_to_others(connection, row, common.holder)?;
+            self.others = share_of_others(connection, row, common.holder)?;
             self.seen = Some(common.version);
         }
         let (raised, reset) = common.corrections.of(row, common.now);
-        let elsewhere = self
-            .others
-            .saturating_add(self.base.issued)
-            .saturating_sub(reset);
+        let elsewhere = |others: i64, base: i64| others.saturating_add(base).saturating_sub(reset);
         let situation = Situation {
             amount: self.account.amount().saturating_add(raised),
-            elsewhere,
+            elsewhere: elsewhere(self.others.issued, self.base.issued),
             issued: self.account.issued(),
             taken: self.account.taken(),
             missed: self.missed,
             largest,
             pace: self.pace.a_second(),
             holders: common.holders,
-            is_idle: self.missed == 0 && common.at.duration_since(self.moved) >= IDLE,
+            is_idle: common.at.duration_since(self.moved) >= IDLE,
             may_lower: common.is_sweep,
         };
         let issued = match situation.step() {
@@ -130,7 +130,9 @@ impl Live {
             // Before it is committed: nobody else may be issued what this process can still take.
             Step::Lower(to) => self.account.lower(to),
         };
-        self.stage(issued, elsewhere, raised, row);
+        let used_elsewhere = elsewhere(self.others.used, self.base.used);
+        self.is_starved = self.missed > 0 && issued <= situation.issued;
+        self.stage(issued, used_elsewhere, raised, row);
         self.save(connection, common, is_new)
     }
 
@@ -166,6 +168,11 @@ impl Live {
     pub(super) fn forget(&mut self) {
         self.pending = None;
         self.seen = None;
+    }
+
+    /// Whether a request could not take what was not issued, and something may be issued.
+    pub(super) fn is_in_a_hurry(&self) -> bool {
+        !self.is_starved && self.account.is_short()
     }
 
     /// Whether the account has taken nothing for `time`, and nothing of it is reserved.
@@ -204,12 +211,7 @@ impl Live {
         let row = account_row(connection, self.account.id())?;
         let mut own = connection
             .prepare_cached("SELECT issued, used FROM share WHERE account = ?1 AND holder = ?2")?;
-        let share = own.query_row([row, common.holder], |row| {
-            Ok(Share {
-                issued: row.get(0)?,
-                used: row.get(1)?,
-            })
-        });
+        let share = own.query_row([row, common.holder], share_in);
         self.base = share.optional()?.unwrap_or_default();
         self.written = self.base;
         Ok(row)
@@ -235,17 +237,20 @@ impl Live {
     }
 
     fn save(
-        &self,
+        &mut self,
         connection: &Connection,
         common: &Common,
         is_new: bool,
     ) -> rusqlite::Result<bool> {
-        let Some(Pending { row, share, .. }) = self.pending else {
+        let Some(pending) = &mut self.pending else {
             return Ok(false);
         };
+        let (row, share) = (pending.row, pending.share);
         let is_changed = share.issued != self.written.issued
             || (common.is_sweep && share.used != self.written.used);
         if !is_changed && !is_new {
+            // What was used since is still to be written.
+            pending.share = self.written;
             return Ok(false);
         }
         let mut statement = connection.prepare_cached(
@@ -257,10 +262,18 @@ impl Live {
     }
 }
 
-/// What all other processes have been issued of the account in this row.
-fn issued_to_others(connection: &Connection, row: i64, holder: i64) -> rusqlite::Result<i64> {
+/// What all other processes have been issued of the account in this row, and have used.
+fn share_of_others(connection: &Connection, row: i64, holder: i64) -> rusqlite::Result<Share> {
     let mut statement = connection.prepare_cached(
-        "SELECT coalesce(sum(issued), 0) FROM share WHERE account = ?1 AND holder <> ?2",
+        "SELECT coalesce(sum(issued), 0), coalesce(sum(used), 0) FROM share WHERE account = ?1 AND holder <> ?2",
     )?;
-    statement.query_row([row, holder], |row| row.get(0))
+    statement.query_row([row, holder], share_in)
+}
+
+/// The share in a row of the amounts issued and used.
+fn share_in(row: &Row<'_>) -> rusqlite::Result<Share> {
+    Ok(Share {
+        issued: row.get(0)?,
+        used: row.get(1)?,
+    })
 }

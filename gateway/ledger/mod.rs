@@ -18,6 +18,7 @@ mod file;
 mod history;
 mod holder;
 mod live;
+mod note;
 mod rate;
 mod registry;
 mod rights;
@@ -42,8 +43,8 @@ use jiff::{SignedDuration, Timestamp};
 use self::books::Books;
 use self::registry::Registry;
 use self::writer::{Message, Status, Writer};
-use crate::limit::budget::Issuer;
 use crate::limit::account::{Account, AccountId};
+use crate::limit::budget::Issuer;
 use crate::runtime::atomic::Ordering;
 
 /// How many rows of the history wait for the thread at most.
@@ -140,7 +141,7 @@ impl Ledger {
             None => Account::unbounded,
         };
         let (account, is_new) = self.registry.account(id, create);
-        if account.set_amount(amount) {
+        if account.set_amount(amount) || is_new {
             self.tell(&account);
         }
         if is_new && self.link.is_none() {

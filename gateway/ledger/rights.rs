@@ -78,14 +78,22 @@ impl Situation {
     /// How much the rights are to be ahead of what is taken.
     fn ahead(&self) -> i64 {
         let free = self.most().saturating_sub(self.taken).max(0);
-        let least = if self.is_idle { 0 } else { self.largest.max(1) };
+        // Two processes that both hold too little for a request let go, and one of them gets it.
+        let is_stuck = self.missed > 0 && free < self.largest;
+        let needs_nothing = self.is_idle && (self.missed == 0 || is_stuck);
+        if needs_nothing && self.holders > 1 {
+            return 0;
+        }
+        let least = if needs_nothing {
+            0
+        } else {
+            self.largest.max(1)
+        };
         let missed = self.missed.min(self.amount / MISSED_PART);
         let part = self.amount / LEAST_PART;
         let chunk = self.pace.max(part).max(missed).max(least);
-        let share = match self.holders {
-            ..=1 => free,
-            holders => (free / holders.saturating_mul(2)).max(least),
-        };
+        // Half for this process and those that hold rights already: one that starts later gets something, too.
+        let share = (free / self.holders.max(1).saturating_mul(2)).max(least);
         chunk.min(share).min(free)
     }
 }
@@ -175,19 +183,40 @@ mod tests {
         };
         assert_eq!(idle.step(), Step::Keep);
         let of_two = Situation { holders: 2, ..idle };
-        assert_eq!(of_two.step(), Step::Lower(50));
-        let near_the_end = Situation {
-            elsewhere: 9_930,
-            ..of_two
-        };
-        assert_eq!(near_the_end.step(), Step::Lower(17));
-        let at_the_end = Situation {
-            elsewhere: 9_997,
-            issued: 3,
+        assert_eq!(of_two.step(), Step::Lower(0));
+        // And takes nothing again until it needs it.
+        let without = Situation {
+            issued: 0,
             largest: 10,
             ..of_two
         };
-        assert_eq!(at_the_end.step(), Step::Lower(0));
+        assert_eq!(without.step(), Step::Keep);
+        let asked = Situation {
+            missed: 10,
+            ..without
+        };
+        assert_eq!(asked.step(), Step::Raise(50));
+    }
+
+    #[test]
+    fn of_two_processes_that_hold_too_little_for_a_request_one_gets_it() {
+        let first = Situation {
+            amount: 9,
+            elsewhere: 4,
+            issued: 5,
+            missed: 7,
+            largest: 7,
+            holders: 2,
+            is_idle: true,
+            ..FRESH
+        };
+        assert_eq!(first.step(), Step::Lower(0));
+        let second = Situation {
+            elsewhere: 0,
+            issued: 4,
+            ..first
+        };
+        assert_eq!(second.step(), Step::Raise(7));
     }
 
     #[test]

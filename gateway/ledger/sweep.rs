@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::books::{note, read_note};
 use super::history::quarter_of;
+use super::note::{read_note, write_note};
 
 /// How long an account stays after its period.
 const ACCOUNTS_STAY: SignedDuration = SignedDuration::from_hours(35 * 24);
@@ -54,7 +54,7 @@ impl Plan {
 
     fn sweep(&self, connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
         let before = read_note(connection, SWEPT)?;
-        note(connection, SWEPT, now.as_microsecond())?;
+        write_note(connection, SWEPT, now.as_microsecond())?;
         let before = before.and_then(|micros| Timestamp::from_microsecond(micros).ok());
         if let Some(before) = before {
             delete(connection, before.min(now), self.history_stays)?;

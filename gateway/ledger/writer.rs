@@ -173,9 +173,10 @@ impl Writer {
 
     /// The time from the last transaction to the next one.
     fn beat(&self) -> Duration {
-        match !self.has_failed && self.books.is_short() {
-            true => HURRIED_BEAT,
-            false => BEAT,
+        if !self.has_failed && self.books.is_short() {
+            HURRIED_BEAT
+        } else {
+            BEAT
         }
     }
 

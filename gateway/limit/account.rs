@@ -49,7 +49,8 @@ pub(crate) struct Account {
     reserved: AtomicI64,
     /// The most that this process may take.
     issued: AtomicI64,
-    /// What all other processes have been issued, or have used if they have ended.
+    /// What all other processes have used, or have been issued if they were killed. What they hold beyond that may come
+    /// back: it is not issued, and not spent.
     elsewhere: AtomicI64,
     /// What an operator has added to the limit's amount.
     raised: AtomicI64,
@@ -221,8 +222,8 @@ impl Account {
         self.raised.load(Ordering::Relaxed)
     }
 
-    /// The ledger has issued `issued` units to this process in all, `elsewhere` are not this process's, and an operator
-    /// has added `raised` to the amount.
+    /// The ledger has issued `issued` units to this process in all, others have used `elsewhere`, and an operator has added
+    /// `raised` to the amount.
     pub(crate) fn grant(&self, issued: i64, elsewhere: i64, raised: i64) {
         self.raised.store(raised, Ordering::Relaxed);
         self.elsewhere.store(elsewhere, Ordering::Relaxed);

@@ -58,7 +58,7 @@ impl Average {
     fn add(&self, sample: f32) {
         let word = self.0.load(Ordering::Relaxed);
         let next = if word == 0 {
-            (sample, sample / 2.0)
+            (sample, sample / 4.0)
         } else {
             let (mean, deviation) = unpack(word);
             let off = sample - mean;
@@ -83,7 +83,10 @@ fn pack((mean, deviation): (f32, f32)) -> u64 {
     u64::from(mean.to_bits()) << 32 | u64::from(deviation.to_bits() | 1)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "each half is taken by itself")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each half is taken by itself"
+)]
 fn unpack(word: u64) -> (f32, f32) {
     (
         f32::from_bits((word >> 32) as u32),
@@ -91,7 +94,10 @@ fn unpack(word: u64) -> (f32, f32) {
     )
 }
 
-#[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 24 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "an estimate needs no more than 24 bits"
+)]
 fn float(count: u64) -> f32 {
     count as f32
 }
@@ -129,13 +135,20 @@ mod tests {
         let learnt = estimate(Some(&key), &route, 1000);
         assert!((205..=220).contains(&learnt.input), "{learnt:?}");
         assert!((50..=65).contains(&learnt.output), "{learnt:?}");
-        assert!(learnt.money.is_some_and(|money| (250..=285).contains(&money)));
+        assert!(
+            learnt
+                .money
+                .is_some_and(|money| (250..=285).contains(&money))
+        );
         // A key that differs from the others of its route.
         for _ in 0..100 {
             key.add(1000, &used(100, 0));
         }
         let own = estimate(Some(&key), &route, 2000);
-        assert!((200..=201).contains(&own.input) && own.output <= 1, "{own:?}");
+        assert!(
+            (200..=201).contains(&own.input) && own.output <= 1,
+            "{own:?}"
+        );
     }
 
     #[test]

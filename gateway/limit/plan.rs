@@ -6,13 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
-use super::applied::Applied;
 use super::book::Book;
-use super::estimate::Learnt;
+use super::lists::Limits;
 use super::of_key::KeyLimits;
 use super::period::Calendar;
 use super::slot::KeySlot;
-use super::terms::{Counts, Limit, Of};
+use super::terms::{Limit, Of};
 
 /// The number of the next plan.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -28,17 +27,6 @@ pub(crate) struct Plan {
     book: Arc<Book>,
     /// Whether some limits are by key or label.
     is_keyed: bool,
-}
-
-/// The limits that hold for one key, route or target.
-#[derive(Default)]
-pub(crate) struct Limits {
-    /// The plan that they belong to; 0 for none.
-    plan: u64,
-    /// The limits.
-    pub(crate) all: Box<[Applied]>,
-    /// What requests of this key or route used so far.
-    pub(crate) learnt: Arc<Learnt>,
 }
 
 /// Whose limits are looked for.
@@ -108,11 +96,11 @@ impl Plan {
             let applied = self.book.apply(limit, &scope(limit)?, now, &self.calendar);
             applied.is_on(route).then_some(applied)
         };
-        Arc::new(Limits {
-            plan: self.number,
-            all: self.limits.iter().filter_map(apply).collect(),
-            learnt: self.book.learnt(route),
-        })
+        Arc::new(Limits::new(
+            self.number,
+            self.limits.iter().filter_map(apply).collect(),
+            self.book.learnt(route),
+        ))
     }
 
     /// The limits of a key; `None` if it has none. `label` is the value of one of its labels. They are put together at
@@ -127,7 +115,7 @@ impl Plan {
             return None;
         }
         if let Some(known) = holder.slot.get()
-            && known.plan == self.number
+            && known.is_of(self.number)
         {
             return Some(known);
         }
@@ -158,30 +146,12 @@ impl Plan {
             let scope = scope(limit)?;
             Some(self.book.apply(limit, &scope, now, &self.calendar))
         };
-        let limits = Arc::new(Limits {
-            plan: self.number,
-            all: all.filter_map(apply).collect(),
-            learnt: self.book.learnt_of_key(holder.id),
-        });
+        let limits = Arc::new(Limits::new(
+            self.number,
+            all.filter_map(apply).collect(),
+            self.book.learnt_of_key(holder.id),
+        ));
         holder.slot.set(limits.clone());
         limits
-    }
-}
-
-impl Limits {
-    /// Whether the body of a request has to be read for one of them on `route`: they count tokens or money, or requests
-    /// for some models.
-    pub(crate) fn need_body(&self, route: &str) -> bool {
-        let needs = |applied: &Applied| {
-            let is_of_use = matches!(applied.limit.counts, Counts::Tokens(_) | Counts::Money);
-            (is_of_use || applied.has_models()) && applied.is_on(route)
-        };
-        self.all.iter().any(needs)
-    }
-
-    /// Whether one of them counts money on `route`.
-    pub(crate) fn count_money(&self, route: &str) -> bool {
-        let counts = |applied: &Applied| applied.limit.counts == Counts::Money;
-        self.all.iter().any(|it| counts(it) && it.is_on(route))
     }
 }

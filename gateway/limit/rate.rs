@@ -39,7 +39,11 @@ impl Ticks {
     fn after(self, earlier: i64) -> Duration {
         let ticks = self.0.saturating_sub(earlier).max(0);
         // Rounded up: a client that waits so long is not too early.
-        Duration::from_nanos(ticks.cast_unsigned().div_ceil(TICKS_A_NANOSECOND.cast_unsigned()))
+        Duration::from_nanos(
+            ticks
+                .cast_unsigned()
+                .div_ceil(TICKS_A_NANOSECOND.cast_unsigned()),
+        )
     }
 }
 
@@ -61,7 +65,10 @@ impl Pace {
         let interval = ticks.div_euclid(units) + i64::from(ticks.rem_euclid(units) > 0);
         Self {
             interval,
-            depth: ticks_of(i64::try_from(amount.burst.max(1)).unwrap_or(i64::MAX), interval),
+            depth: ticks_of(
+                i64::try_from(amount.burst.max(1)).unwrap_or(i64::MAX),
+                interval,
+            ),
         }
     }
 
@@ -193,7 +200,10 @@ mod tests {
         assert_eq!(rate.reserve(1, now, pace), Err(Duration::from_secs(1)));
         assert_eq!(rate.check(2, now, pace), Some(Duration::from_secs(2)));
         let later = Ticks(now.0 + SECOND);
-        assert_eq!(rate.reserve(1, Ticks(later.0 - 1), pace), Err(Duration::from_nanos(1)));
+        assert_eq!(
+            rate.reserve(1, Ticks(later.0 - 1), pace),
+            Err(Duration::from_nanos(1))
+        );
         assert_eq!(rate.reserve(1, later, pace), Ok(()));
     }
 

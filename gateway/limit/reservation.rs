@@ -10,9 +10,10 @@ use jiff::Timestamp;
 
 use super::account::{Account, Untaken};
 use super::applied::{Amounts, Applied, Ask, Cell, Why};
-use super::estimate::estimate;
+use super::lists::{Lists, Place};
 use super::moment::Moment;
-use super::plan::{Limits, Plan};
+use super::passed::Passed;
+use super::plan::Plan;
 use super::terms::{Counts, OverBudget};
 
 /// A limit that refuses a request.
@@ -37,101 +38,6 @@ pub(crate) enum Outcome {
     AtLeast(Amounts),
     /// So much was used.
     Used(Amounts),
-}
-
-/// The limits of a request: of its key, its route and its target.
-#[derive(Clone)]
-pub(crate) struct Lists {
-    /// The limits of the key, if there are any.
-    pub(crate) key: Option<Arc<Limits>>,
-    /// Those of the route and the gateway.
-    pub(crate) route: Arc<Limits>,
-    /// Those of the provider.
-    pub(crate) target: Arc<Limits>,
-}
-
-/// A place in the lists: which one, and the index in it.
-type Place = (u8, u16);
-
-impl Lists {
-    /// Whether there is no limit.
-    pub(crate) fn are_empty(&self) -> bool {
-        self.key.as_ref().is_none_or(|key| key.all.is_empty())
-            && self.route.all.is_empty()
-            && self.target.all.is_empty()
-    }
-
-    /// Whether the body of a request on `route` has to be read for one of them.
-    pub(crate) fn need_body(&self, route: &str) -> bool {
-        let key = self.key.as_deref();
-        key.is_some_and(|key| key.need_body(route))
-            || self.route.need_body(route)
-            || self.target.need_body(route)
-    }
-
-    /// The estimate for a request whose body has so many `bytes`.
-    pub(crate) fn estimate(&self, bytes: u64) -> Amounts {
-        let key = self.key.as_deref().map(|key| &*key.learnt);
-        estimate(key, &self.route.learnt, bytes)
-    }
-
-    /// Learns from a request whose body had so many `bytes`.
-    pub(crate) fn learn(&self, bytes: u64, used: &Amounts) {
-        let own = self.key.as_deref().map(|key| &*key.learnt);
-        for learnt in own.into_iter().chain([&*self.route.learnt]) {
-            learnt.add(bytes, used);
-        }
-    }
-
-    /// All limits that hold on `route`, with their places.
-    pub(crate) fn on<'l>(&'l self, route: &'l str) -> impl Iterator<Item = (Place, &'l Applied)> {
-        let key = self.key.as_deref().map(|key| &*key.all).unwrap_or_default();
-        let lists = [key, &*self.route.all, &*self.target.all];
-        let places = (0_u8..).zip(lists).flat_map(|(list, all)| {
-            let place = move |(index, applied)| ((list, index), applied);
-            (0_u16..).zip(all).map(place)
-        });
-        places.filter(move |(_, applied)| applied.is_on(route))
-    }
-
-    fn get(&self, (list, index): Place) -> Option<&Applied> {
-        let limits = match list {
-            0 => self.key.as_ref()?,
-            1 => &self.route,
-            _ => &self.target,
-        };
-        limits.all.get(usize::from(index))
-    }
-}
-
-/// A percentage of a budget that was passed, of those at which its limit wants a warning.
-#[derive(Clone)]
-pub(crate) struct Passed {
-    /// The limit, and whose budget it is.
-    pub(crate) by: Applied,
-    /// The percentage.
-    pub(crate) percent: u8,
-    /// When the period began.
-    pub(crate) since: Timestamp,
-}
-
-impl Passed {
-    /// The percentages that were passed of a limit of which something is `held`.
-    fn of<'l>(applied: &'l Applied, held: &'l Held) -> impl Iterator<Item = Self> + use<'l> {
-        let soft = &*applied.limit.soft;
-        let budget = match &applied.cell {
-            Cell::Budget(budget) if !soft.is_empty() => held.account.as_ref().zip(Some(budget)),
-            _ => None,
-        };
-        budget.into_iter().flat_map(move |(account, budget)| {
-            let passed = |percent| Self {
-                by: applied.clone(),
-                percent,
-                since: account.id().start,
-            };
-            account.pass(soft, budget.amount()).map(passed)
-        })
-    }
 }
 
 /// What is held of one limit.
@@ -314,7 +220,7 @@ impl Reservation {
                 continue;
             }
             held.count(applied, applied.used(so_far), now);
-            self.passed.extend(Passed::of(applied, held));
+            self.passed.extend(Passed::of(applied, held.account.as_ref()));
             let (Cell::Budget(budget), Some(account)) = (&applied.cell, &held.account) else {
                 continue;
             };
@@ -348,7 +254,7 @@ impl Reservation {
                 (_, Outcome::AtLeast(used)) => applied.at_least(&used, all),
             };
             release(applied, &held, used, now, took);
-            self.passed.extend(Passed::of(applied, &held));
+            self.passed.extend(Passed::of(applied, held.account.as_ref()));
         }
     }
 
@@ -440,7 +346,8 @@ fn change_one(applied: &Applied, held: &mut Held, ask: &Ask, moment: Moment) -> 
     if matches!(applied.limit.counts, Counts::Requests | Counts::Parallel) {
         return Ok(());
     }
-    let units = applied.units(ask)?;
+    // What has been counted stays counted.
+    let units = applied.units(ask)?.saturating_sub(held.counted).max(0);
     let more = units.saturating_sub(held.units);
     match (&applied.cell, &held.account) {
         (Cell::Rate(rate, pace), _) if more > 0 => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
-use super::plan::Limits;
+use super::lists::Limits;
 
 /// The limits of one key, put together at its first request. Empty in a key that was not used: a million of them take a
 /// word each.

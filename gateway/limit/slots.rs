@@ -79,7 +79,10 @@ mod tests {
             slots.take_anyway();
         }
         let wait = slots.wait();
-        assert!(wait > Duration::from_millis(900) && wait <= Duration::from_secs(1), "{wait:?}");
+        assert!(
+            wait > Duration::from_millis(900) && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
         for _ in 0..100 {
             slots.take_anyway();
             slots.give_back(Duration::from_secs(86_400 * 365));

@@ -180,7 +180,10 @@ mod tests {
 
     fn metrics() -> (LimitMetrics, Registry) {
         let registry = Registry::new();
-        (LimitMetrics::declare(&Declare(&registry)).unwrap(), registry)
+        (
+            LimitMetrics::declare(&Declare(&registry)).unwrap(),
+            registry,
+        )
     }
 
     #[test]
@@ -198,7 +201,9 @@ mod tests {
             metrics.show(&Levels::new(limits, now));
             let is_known = |name: &str| limits.iter().any(|limit| *limit.name == *name);
             metrics.keep_limits(is_known);
-            TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+            TextEncoder::new()
+                .encode_to_string(&registry.gather())
+                .unwrap()
         };
         let text = show(&all);
         for series in [
@@ -208,15 +213,10 @@ mod tests {
             "limit_reserved{counts=\"money\",limit=\"team\",per=\"month\"} 0",
             "budget_spent{limit=\"team\",per=\"month\"} 0",
         ] {
-            assert!(
-                text.contains(&format!("\n{series}\n")),
-                "{series}: {text}"
-            );
+            assert!(text.contains(&format!("\n{series}\n")), "{series}: {text}");
         }
         metrics.refusal("team", Counts::Money, Mode::Enforce);
-        metrics
-            .limits
-            .refusal("rpm_limit", Counts::Requests, Mode::Enforce);
+        metrics.refusal("rpm_limit", Counts::Requests, Mode::Enforce);
         metrics.warning("team", 80);
         let text = show(&all[2..]);
         assert!(!text.contains("limit=\"team\""), "{text}");

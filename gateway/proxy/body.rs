@@ -7,8 +7,8 @@ use pingora_core::{Error, Result};
 use pingora_proxy::Session;
 
 use super::exchange::Exchange;
+use super::limits;
 use super::reject::Reason;
-use super::reserve;
 
 /// How long a body may take before its rate is checked.
 const BODY_GRACE: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub(super) fn up(
         exchange.stats.request_bytes += chunk.len() as u64;
         // Marked as the client's error: over HTTP/2 to the provider, Pingora ignores other errors here.
         limit(exchange, session.was_upgraded()).map_err(Error::into_down)?;
-        reserve::read(exchange, chunk);
+        limits::read(exchange, chunk);
         if let Some(conversation) = &mut exchange.stats.conversation {
             conversation.read_client(chunk);
         }

@@ -21,8 +21,8 @@ use super::failure;
 use super::held_body::HeldBody;
 use super::hold;
 use super::http10;
+use super::limits;
 use super::reject::{Reason, Rejection};
-use super::reserve;
 use super::respond;
 use super::retry::{Failure, Next, Situation, judge};
 use crate::origin::{ConnectionError, Timeouts, is_own_connection, was_kept};
@@ -44,7 +44,7 @@ pub(super) async fn begin(
     connection::verified();
     http10::begin(session);
     let head = session.req_header();
-    if let Err(rejection) = reserve::head(head, exchange, &admission, &attempt).await {
+    if let Err(rejection) = limits::head(head, exchange, &admission, &attempt).await {
         return respond::refuse(session, exchange, rejection).await;
     }
     let holds = hold::begin(session, exchange);
@@ -63,11 +63,13 @@ pub(super) async fn begin(
     }
     if holds {
         hold::read(session, exchange).await?;
+    } else if limits::read_body(exchange) {
+        hold::read_what_came(session, exchange).await?;
     }
-    if holds || exchange.stats.request_complete {
-        if let Err(rejection) = reserve::body(exchange).await {
-            return respond::refuse(session, exchange, rejection).await;
-        }
+    if exchange.stats.request_complete
+        && let Err(rejection) = limits::body(exchange).await
+    {
+        return respond::refuse(session, exchange, rejection).await;
     }
     Ok(false)
 }

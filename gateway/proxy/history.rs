@@ -3,10 +3,10 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::ask::whole_billionths;
 use super::consumption::Consumption;
 use super::exchange::Exchange;
 use super::reject::Reason;
+use super::reserved::ask::whole_billionths;
 use super::shared::Shared;
 use crate::ledger::{Sums, UsageRow, Whose};
 

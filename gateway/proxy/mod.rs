@@ -8,14 +8,12 @@
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
 //! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
-//! | reject: a refusal or a failure | `respond` | `reason` (status and code), `reject` (the head), `limit_refusal`, `retry_after`, `dialect` (the body's form) |
+//! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason, headers), `dialect` (the body's form) |
 //!
 //! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
-//!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
 pub(crate) mod admit;
-mod ask;
 pub(crate) mod attempt;
 mod body;
 mod client_address;
@@ -29,35 +27,27 @@ mod failure;
 mod forward;
 pub(crate) mod head;
 mod header_map;
-mod header_names;
 mod held_body;
 mod history;
 mod hold;
 mod http10;
 pub(crate) mod inject;
-mod left;
 pub(crate) mod limit_headers;
-pub(crate) mod limit_refusal;
-mod limited;
+mod limits;
 mod location;
 mod observe;
-mod reason;
 mod receive;
 mod record;
 pub(crate) mod reject;
-mod reserve;
 mod reserved;
 mod respond;
 mod response_headers;
 mod retry;
-pub(crate) mod retry_after;
 mod send;
-mod settle;
 mod shared;
 mod spend;
 mod stats;
 mod stream_usage;
-mod tries;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -138,7 +128,7 @@ impl ProxyHttp for Proxy {
         &self, session: &mut Session, body: &mut Option<Bytes>, end: bool, exchange: &mut Ctx,
     ) -> Result<()> {
         body::up(session, exchange, body, end)?;
-        reserve::end_of_body(exchange, end).await
+        limits::end_of_body(exchange, end).await
     }
 
     /// 2 forward: the connection broke. `retry::judge` decides whether the request is sent again.

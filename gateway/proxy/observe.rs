@@ -16,12 +16,11 @@ use super::cors;
 use super::exchange::Exchange;
 use super::header_map::edit_response;
 use super::http10;
-use super::left;
+use super::limits;
 use super::location::Request;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
 use super::respond::end_with_this_response;
 use super::response_headers::{pass_on, pass_on_trailers};
-use super::settle;
 use super::spend::{Account, key_label};
 use super::stream_usage::StreamUsage;
 use crate::usage::{Meter, Metering};
@@ -145,7 +144,7 @@ fn write_own(exchange: &Exchange, status: StatusCode, headers: &mut HeaderMap) {
         headers.insert(ID.clone(), id.clone());
     }
     headers.insert(OUR_ID.clone(), id);
-    left::write(exchange, headers);
+    limits::write(exchange, headers);
     if status.as_u16() >= 400 {
         headers.insert(REFUSED_BY, HeaderValue::from_static("provider"));
     }
@@ -189,18 +188,14 @@ fn set_deadlines(exchange: &Exchange) {
 }
 
 /// Passes on a chunk of the response's body. `end`: no chunk follows.
-pub(super) fn body(
-    exchange: &mut Exchange,
-    body: &mut Option<Bytes>,
-    end: bool,
-) -> Result<()> {
+pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
     if let Some(chunk) = body {
         let arrived = exchange.stats.arrived;
         let now = arrived.unwrap_or_else(|| exchange.watchdog.now());
         exchange.watchdog.activity_at(now);
         exchange.stats.note_body(now);
         read(exchange, chunk);
-        if let Some(over) = settle::raise(exchange) {
+        if let Some(over) = limits::raise(exchange) {
             return Err(exchange.refuse(over));
         }
     }

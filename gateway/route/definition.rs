@@ -8,7 +8,7 @@ use super::cors::Cors;
 use super::pattern::{HostPattern, PathPrefix};
 use super::target::Targets;
 use crate::key::Selector;
-use crate::limit::plan::Limits;
+use crate::limit::lists::Limits;
 use crate::provider::{ErrorFormat, Stripped};
 use crate::template::HeaderTemplate;
 use crate::usage::Metering;

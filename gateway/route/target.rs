@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::limit::plan::Limits;
+use crate::limit::lists::Limits;
 use crate::metrics::TargetMetrics;
 use crate::provider::Provider;
 

@@ -41,6 +41,7 @@ mod layers;
 mod leaks;
 mod lifecycle;
 mod limit_metrics;
+mod limits;
 mod linked_secrets;
 mod log_reader;
 mod media_prices;

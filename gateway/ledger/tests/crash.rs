@@ -24,7 +24,7 @@ fn a_process_that_spends() {
     let mut spent = 0;
     let mut out = std::io::stdout().lock();
     writeln!(out, "\nspent 0").unwrap();
-    while spend(&ledger, &account, UNITS) {
+    while spend_soon(&ledger, &account) {
         spent += UNITS;
         writeln!(out, "spent {spent}").unwrap();
         out.flush().unwrap();
@@ -36,8 +36,35 @@ fn a_process_that_spends() {
     std::process::exit(0);
 }
 
+/// Spends, if there are rights within half a second.
+fn spend_soon(ledger: &Ledger, account: &Arc<Account>) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(500) {
+        let took = account.reserve(UNITS, account.amount());
+        ledger.tell(account);
+        match took {
+            Ok(()) => {
+                account.settle(UNITS, UNITS);
+                return true;
+            }
+            Err(Untaken::Spent) => return false,
+            Err(Untaken::NotIssued) => std::thread::sleep(Duration::from_micros(200)),
+        }
+    }
+    false
+}
+
 fn start(path: &Path, scope: &str, amount: i64) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+    start_as(
+        Command::new(std::env::current_exe().unwrap()),
+        path,
+        scope,
+        amount,
+    )
+}
+
+fn start_as(mut command: Command, path: &Path, scope: &str, amount: i64) -> Child {
+    command
         .args([
             "--exact",
             "ledger::tests::crash::a_process_that_spends",
@@ -53,8 +80,8 @@ fn start(path: &Path, scope: &str, amount: i64) -> Child {
 /// What the process has spent, when it has ended, by its last whole line.
 fn spent(text: &str) -> i64 {
     let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-    let spent = whole.lines().filter_map(|line| line.strip_prefix("spent "));
-    spent.last().unwrap().parse().unwrap()
+    let mut spent = whole.lines().filter_map(|line| line.strip_prefix("spent "));
+    spent.next_back().unwrap().parse().unwrap()
 }
 
 fn random(below: u64) -> u64 {
@@ -116,4 +143,45 @@ fn two_processes_spend_one_budget_to_its_end_and_not_beyond() {
     assert!(sum <= AMOUNT, "{spent:?}");
     assert!(sum > AMOUNT - 2 * (AMOUNT / 200), "{spent:?}");
     assert!(remembered(&path, "team") <= AMOUNT);
+}
+
+#[test]
+#[ignore = "needs strace, and takes a minute"]
+fn what_a_process_spent_whose_writes_fail_at_any_point_is_remembered() {
+    const AMOUNT: i64 = 2_000_000;
+    let folder = Folder::new();
+    folder.open().close();
+    let path = folder.ledger();
+    let mut runs = 0;
+    for (call, error) in [
+        ("pwrite64", "ENOSPC"),
+        ("pwrite64", "EIO"),
+        ("fdatasync", "EIO"),
+        ("ftruncate", "EIO"),
+    ] {
+        // From the n-th call on, all fail, or only this one does.
+        for when in (1..12).flat_map(|at| [format!("{at}+"), format!("{at}")]) {
+            let scope = format!("{call}-{error}-{when}");
+            let mut strace = Command::new("strace");
+            let inject = format!("inject={call}:error={error}:when={when}");
+            strace
+                .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+                .arg(format!("trace={call}"));
+            strace
+                .args(["-e", &inject])
+                .arg(std::env::current_exe().unwrap());
+            let child = start_as(strace, &path, &scope, AMOUNT);
+            let output = child.wait_with_output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            if !text.contains("spent 0\n") {
+                // It was refused at the start.
+                continue;
+            }
+            let (spent, remembered) = (spent(&text), remembered(&path, &scope));
+            assert!(spent <= remembered, "{scope}: {remembered} of {spent}");
+            assert!(remembered <= AMOUNT, "{scope}: {remembered}");
+            runs += u32::from(spent > 0);
+        }
+    }
+    assert!(runs > 20, "{runs}");
 }

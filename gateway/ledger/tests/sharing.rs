@@ -119,8 +119,7 @@ fn two_processes_that_spend_one_budget_never_hold_more_than_there_is() {
     let spent: i64 = accounts.iter().map(|account| account.taken()).sum();
     assert!(spent <= AMOUNT, "{spent}");
     assert!(accounts.iter().all(|account| account.taken() > 0));
-    // Less than the 0.5 % of each, which is the smallest chunk of a budget that is not near its end.
-    assert!(spent > AMOUNT - 2 * 500, "{spent}");
+    assert!(spent > AMOUNT - 7, "{spent}: a request's worth is left");
 }
 
 #[test]
@@ -132,12 +131,9 @@ fn a_process_that_does_nothing_leaves_its_rights_to_another_one() {
         assert!(spend(&idle, &held, 10));
     }
     let account = busy.account(id("team"), 1_000);
+    // What the idle one holds comes back in some seconds. Until then, a request is not told that all is spent.
     while spend(&busy, &account, 10) {}
-    // What the idle one held comes back in some seconds, down to nothing.
-    eventually("all but the units that make no request are spent", || {
-        spend(&busy, &account, 10);
-        account.taken() + held.taken() == 1_000
-    });
+    assert_eq!(account.taken() + held.taken(), 1_000);
 }
 
 #[test]

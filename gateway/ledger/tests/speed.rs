@@ -44,7 +44,6 @@ fn ten_thousand_accounts_are_written_in_less_than_a_second() {
 
 #[test]
 #[ignore = "a measurement, for a quiet machine and an optimised build"]
-#[expect(clippy::print_stderr, reason = "it prints its figures")]
 fn the_time_of_commits_and_of_telling() {
     for count in [1, 100, 10_000] {
         let folder = Folder::new();

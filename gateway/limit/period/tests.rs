@@ -219,9 +219,10 @@ fn at_the_ends_of_time_periods_are_cut() {
     }
 }
 
-/// The least and the most seconds of a period. A change of the clocks makes one shorter or longer.
+/// The least and the most seconds of a period. A change of the clocks makes one shorter or longer, in Antarctica by up to
+/// three hours.
 fn bounds(period: Period) -> (i64, i64) {
-    let days = |least: i64, most: i64| (least * DAY - 2 * HOUR, most * DAY + 2 * HOUR);
+    let days = |least: i64, most: i64| (least * DAY - 3 * HOUR, most * DAY + 3 * HOUR);
     match period {
         Period::Hour => (HOUR, HOUR * 3 / 2),
         Period::Day => days(1, 1),

@@ -9,7 +9,7 @@ use super::*;
 use crate::key::KeyFailure;
 use crate::limit::notice::BudgetStatus;
 use crate::limit::terms::Counts;
-use crate::proxy::limit_refusal::{Scope, wait_for_a_place};
+use crate::proxy::reject::limit_refusal::{Scope, wait_for_a_place};
 
 const DIALECTS: [(&str, ErrorFormat, &str); 6] = [
     ("openai", ErrorFormat::OpenAi, "/error/message"),
@@ -103,7 +103,7 @@ fn the_response_to_a_refused_key_never_changes() {
 
 #[test]
 fn every_refusal_is_json_with_its_message_where_the_dialect_has_it() {
-    for reason in REASONS.into_iter().filter(|r| *r != Reason::Preflight) {
+    for reason in Reason::ALL.into_iter().filter(|r| *r != Reason::Preflight) {
         let mut rejections = vec![Rejection::unrouted(reason)];
         if BY_A_LIMIT.contains(&reason) {
             let wait = Some(Duration::from_secs(12));

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::runtime::systemd;
 use crate::server::gateway::Gateway;
-use crate::server::limits;
 use crate::server::lifecycle::handover::PREDECESSOR_LOST;
+use crate::server::limits;
 
 /// How long idle connections stay open after the listeners have closed: a request that a client is just sending is
 /// served, and not reset. With a successor, HTTP/1.1 connections get more time.

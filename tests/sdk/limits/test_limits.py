@@ -196,7 +196,7 @@ def test_the_other_sdks_show_the_message(recorder, scene, sdk, call, error):
 
 
 def test_huggingface_reads_the_standard_headers():
-    # As gateway/proxy/limit_headers.rs writes them.
+    # As gateway/proxy/limit_headers writes them.
     headers = {
         "ratelimit-policy": '"search_team_requests";q=6000;w=60, "key_input_tokens";q=1000;w=60',
         "ratelimit": '"search_team_requests";r=20;t=60, "key_input_tokens";r=700;t=18',

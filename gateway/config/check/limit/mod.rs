@@ -18,11 +18,9 @@ use super::super::names::is_name;
 use super::super::settings::{PERMISSIONS, UNBOUNDED, WEEKDAYS};
 use super::checker::Checker;
 use crate::document::{Located, OneOrMany, nearest};
-use crate::limit::of_key::{MAX_BUDGET, MAX_PARALLEL, RPM_LIMIT, SOFT_BUDGET, TPM_LIMIT};
 use crate::limit::notice::LimitHeaders;
-use crate::limit::terms::{
-    Amount, Counts, Limit, Mode, ModelPattern, OverBudget, Reserve,
-};
+use crate::limit::of_key::{MAX_BUDGET, MAX_PARALLEL, RPM_LIMIT, SOFT_BUDGET, TPM_LIMIT};
+use crate::limit::terms::{Amount, Counts, Limit, Mode, ModelPattern, OverBudget, Reserve};
 
 /// The settings of a key that limit it: each makes a limit of this name.
 const OF_KEYS: [&str; 5] = [RPM_LIMIT, TPM_LIMIT, MAX_PARALLEL, MAX_BUDGET, SOFT_BUDGET];

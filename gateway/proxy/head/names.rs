@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use pingora::http::RequestHeader;
 
-use super::reject::{Reason, Rejection};
 use crate::provider::is_plain;
+use crate::proxy::reject::{Reason, Rejection};
 use crate::route::Route;
 
 /// How much of a name the message quotes, in characters.
@@ -14,7 +14,10 @@ const QUOTED: usize = 64;
 
 /// Refuses a request with a header that an application could take for one that is stripped, or that the gateway writes.
 /// Other names with `_` go up unchanged.
-pub(super) fn check(route: &Arc<Route>, request: &RequestHeader) -> Result<(), Rejection> {
+pub(in crate::proxy) fn check(
+    route: &Arc<Route>,
+    request: &RequestHeader,
+) -> Result<(), Rejection> {
     let names = request.headers.keys();
     for name in names.filter(|name| !is_plain(name.as_str())) {
         // The HTTP/2 library accepts a quote, which cannot be part of a name (RFC 9110, section 5.6.2).

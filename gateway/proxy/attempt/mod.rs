@@ -4,11 +4,13 @@
 //! [`Attempt::begin`] alone gives out a provider's token for a client's request, and it gives it out together with the
 //! provider: no other origin can be combined with it later.
 
+mod tries;
+
 use std::sync::Arc;
 
+pub(super) use self::tries::Tries;
 use super::admit::{Admission, RequestParts};
 use super::reject::{Reason, Rejection};
-use super::tries::Tries;
 use crate::key::{ClientKey, is_our_credential, remove_from_query};
 use crate::origin::Timeouts;
 use crate::provider::{Credential, NoCredential, Provider};

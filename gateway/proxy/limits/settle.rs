@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use super::ask::whole_billionths;
-use super::consumption::Consumption;
-use super::conversation::Conversation;
-use super::exchange::Exchange;
-use super::limited;
-use super::reject::{Reason, Rejection};
-use super::reserved::Reserved;
-use super::spend::price;
+use super::refusal::refusal;
 use crate::limit::applied::Amounts;
-use crate::limit::reservation::{Outcome, Passed, Reservation};
+use crate::limit::passed::Passed;
+use crate::limit::reservation::{Outcome, Reservation};
 use crate::limit::terms::Amount;
+use crate::proxy::consumption::Consumption;
+use crate::proxy::conversation::Conversation;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::reject::{Reason, Rejection};
+use crate::proxy::reserved::Reserved;
+use crate::proxy::reserved::ask::whole_billionths;
+use crate::proxy::spend::price;
 use crate::usage::{Expected, Meter, Usage};
 
 /// After so many events, and after so long, a reservation is raised to what a stream has used.
@@ -20,7 +21,7 @@ const EVENTS: u64 = 64;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Settles what the exchange has `reserved`, which is over and ended with `status`.
-pub(super) fn settle(
+pub(in crate::proxy) fn settle(
     exchange: &Exchange,
     reserved: &mut Reserved,
     consumption: &Consumption<'_>,
@@ -30,6 +31,7 @@ pub(super) fn settle(
     if let Outcome::Used(used) = &outcome
         && !consumption.estimated
         && consumption.responses.is_none()
+        && consumption.usage.is_some_and(|usage| !usage.is_empty())
     {
         let lists = reserved.reservation.lists();
         lists.learn(exchange.stats.request_bytes, used);
@@ -106,17 +108,17 @@ fn completed(
     consumption: &Consumption<'_>,
     usage: &Usage,
 ) -> Amounts {
-    let has_input = usage.input > 0 || consumption.responses.is_some();
-    let input = if has_input {
-        usage.input
-    } else {
-        reserved.input
-    };
-    let is_cut = usage.output == 0 || exchange.stats.client_left || exchange.stats.abort.is_some();
-    let output = match is_cut && consumption.responses.is_none() {
-        true => usage.output.max(consumption.events),
-        false => usage.output,
-    };
+    let stats = &exchange.stats;
+    let is_cut = stats.client_left || stats.abort.is_some() || exchange.rejection.is_some();
+    let is_partial =
+        consumption.responses.is_none() && (is_cut || consumption.estimated || usage.is_empty());
+    let (mut input, mut output) = (usage.input, usage.output);
+    if is_partial {
+        if input == 0 {
+            input = reserved.input;
+        }
+        output = output.max(consumption.events);
+    }
     let is_told = input == usage.input && output == usage.output;
     let usage = Usage {
         input,
@@ -152,7 +154,7 @@ fn cost_of(
 
 /// Raises what is held to what a response has used so far, from time to time. Returns the refusal with which the response
 /// is cut, if its limit wants that.
-pub(super) fn raise(exchange: &mut Exchange) -> Option<Rejection> {
+pub(in crate::proxy) fn raise(exchange: &mut Exchange) -> Option<Rejection> {
     let mut reserved = exchange.reserved.take()?;
     let over = raise_reserved(exchange, &mut reserved);
     exchange.reserved = Some(reserved);
@@ -181,14 +183,14 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved.reservation.count_use(&used, exchange.moment_now());
+    let over = reserved
+        .reservation
+        .count_use(&used, exchange.moment_now());
     warn(exchange, &mut reserved.reservation);
     let over = over?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
-    Some(limited::refusal(
-        exchange, admission, &over, reason, None, None,
-    ))
+    Some(refusal(exchange, admission, &over, reason, None, None))
 }
 
 fn so_far(exchange: &Exchange, reserved: &Reserved, meter: &Meter) -> Amounts {

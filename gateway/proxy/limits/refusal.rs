@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::admit::Admission;
-use super::exchange::Exchange;
-use super::limit_refusal::{LimitRefusal, Scope};
-use super::reject::{Reason, Rejection};
 use crate::limit::amount::write_amount;
 use crate::limit::applied::{Applied, Why};
 use crate::limit::reservation::Refused;
 use crate::limit::terms::{Counts, Limit, Of};
+use crate::proxy::admit::Admission;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::reject::limit_refusal::{LimitRefusal, Scope, wait_for_a_place};
+use crate::proxy::reject::{Reason, Rejection};
 
 /// The refusal of a request by a limit.
-pub(super) fn rejection(
+pub(in crate::proxy) fn rejection(
     exchange: &Exchange,
     admission: &Admission,
     refused: &Refused,
@@ -26,20 +26,25 @@ pub(super) fn rejection(
         .and_then(|end| Duration::try_from(end.duration_since(exchange.clock_time())).ok());
     let (reason, wait) = match (refused.why, counts) {
         (Why::Wait(wait), _) => (of_rate(counts), Some(wait)),
-        (Why::Taken(wait), _) => (Reason::ParallelLimit, Some(wait)),
+        (Why::Taken(wait), _) => {
+            // Clients that were refused together do not come back together.
+            let wait = wait_for_a_place(wait, getrandom::u64().unwrap_or_default());
+            (Reason::ParallelLimit, Some(wait))
+        }
         (Why::Spent, Counts::Money) => (Reason::BudgetExceeded, None),
         (Why::Spent, _) => (of_rate(counts), until_reset),
         (Why::Exceeds, _) => (Reason::RequestExceedsLimit, None),
         (Why::Unbounded, _) => (Reason::UnboundedRequest, None),
         (Why::NotIssued, _) => (Reason::LimitsUnavailable, None),
     };
+    let opens = wait.and_then(|wait| exchange.clock_time().checked_add(wait).ok());
     refusal(
         exchange,
         admission,
         &refused.by,
         reason,
         wait,
-        refused.resets,
+        refused.resets.or(opens),
     )
 }
 
@@ -51,7 +56,7 @@ fn of_rate(counts: Counts) -> Reason {
 }
 
 /// The refusal for `reason` by the limit `by`.
-pub(super) fn refusal(
+pub(in crate::proxy) fn refusal(
     exchange: &Exchange,
     admission: &Admission,
     by: &Applied,

@@ -78,46 +78,6 @@ pub enum Reason {
     ProviderTimeout,
 }
 
-/// All reasons, with one of those of refused keys, which are the same to the client.
-#[cfg(test)]
-pub(crate) const REASONS: [Reason; 35] = [
-    Reason::Preflight,
-    Reason::BadPath,
-    Reason::AmbiguousCredentials,
-    Reason::AmbiguousHeader,
-    Reason::BadFraming,
-    Reason::InvalidKey(KeyFailure::Missing),
-    Reason::NoProviderToken,
-    Reason::KeyNotAllowed,
-    Reason::UpgradeNotAllowed,
-    Reason::UpgradeNotNeeded,
-    Reason::AmbiguousPath,
-    Reason::NoRoute,
-    Reason::NoDefaultEndpoint,
-    Reason::RequestTimeout,
-    Reason::BodyTooLarge,
-    Reason::HeadersTooLarge,
-    Reason::TooManyFailedKeys,
-    Reason::TooManyConnections,
-    Reason::RequestsLimit,
-    Reason::TokensLimit,
-    Reason::ParallelLimit,
-    Reason::BudgetExceeded,
-    Reason::RequestExceedsLimit,
-    Reason::LimitsUnavailable,
-    Reason::UnpricedModel,
-    Reason::UnmeteredEndpoint,
-    Reason::UnboundedRequest,
-    Reason::ClientClosed,
-    Reason::KeyRevoked,
-    Reason::Internal,
-    Reason::ProviderUnreachable,
-    Reason::ForeignRedirect,
-    Reason::UnexpectedSwitch,
-    Reason::ProviderUnavailable,
-    Reason::ProviderTimeout,
-];
-
 /// The response to a client that falls back from a WebSocket to HTTP when it gets this status.
 const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
     426,
@@ -126,6 +86,45 @@ const UPGRADE_NOT_NEEDED: (u16, &str, &str) = (
 );
 
 impl Reason {
+    /// All reasons, with one of those of refused keys, which are the same to the client.
+    pub const ALL: [Self; 35] = [
+        Self::Preflight,
+        Self::BadPath,
+        Self::AmbiguousCredentials,
+        Self::AmbiguousHeader,
+        Self::BadFraming,
+        Self::InvalidKey(KeyFailure::Missing),
+        Self::NoProviderToken,
+        Self::KeyNotAllowed,
+        Self::UpgradeNotAllowed,
+        Self::UpgradeNotNeeded,
+        Self::AmbiguousPath,
+        Self::NoRoute,
+        Self::NoDefaultEndpoint,
+        Self::RequestTimeout,
+        Self::BodyTooLarge,
+        Self::HeadersTooLarge,
+        Self::TooManyFailedKeys,
+        Self::TooManyConnections,
+        Self::RequestsLimit,
+        Self::TokensLimit,
+        Self::ParallelLimit,
+        Self::BudgetExceeded,
+        Self::RequestExceedsLimit,
+        Self::LimitsUnavailable,
+        Self::UnpricedModel,
+        Self::UnmeteredEndpoint,
+        Self::UnboundedRequest,
+        Self::ClientClosed,
+        Self::KeyRevoked,
+        Self::Internal,
+        Self::ProviderUnreachable,
+        Self::ForeignRedirect,
+        Self::UnexpectedSwitch,
+        Self::ProviderUnavailable,
+        Self::ProviderTimeout,
+    ];
+
     /// The status, the code that clients see, and the sentence for people.
     #[expect(clippy::too_many_lines, reason = "a table has a row for each reason")]
     fn response(self) -> (u16, &'static str, &'static str) {

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::admit::Admission;
-use super::exchange::Exchange;
-use super::limit_headers::{self, Kind, Left};
 use crate::limit::applied::{Applied, Cell};
 use crate::limit::moment::Moment;
 use crate::limit::notice::LimitHeaders;
 use crate::limit::period::Calendar;
 use crate::limit::terms::{Amount, Counts, Limit, Of};
+use crate::proxy::admit::Admission;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::limit_headers::{self, Kind, Left};
 
 /// Writes what the limits of the exchange have left into the headers of its response.
-pub(super) fn write(exchange: &Exchange, headers: &mut HeaderMap) {
+pub(in crate::proxy) fn write(exchange: &Exchange, headers: &mut HeaderMap) {
     let choice = exchange.rules.limits.headers;
     let (Some(reserved), Some(admission)) = (&exchange.reserved, &exchange.admission) else {
         return;

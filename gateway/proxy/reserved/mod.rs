@@ -1,5 +1,7 @@
 //! What an exchange holds of its limits. It decides nothing.
 
+pub(super) mod ask;
+
 use std::time::Instant;
 
 use crate::limit::admitted::Admitted;

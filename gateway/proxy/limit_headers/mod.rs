@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
-use super::retry_after::{next_second, whole_milliseconds, whole_seconds};
+use super::reject::{next_second, whole_milliseconds, whole_seconds};
 use crate::limit::notice::LimitHeaders;
 use crate::provider::ErrorFormat;
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::reason::Reason;
-use super::retry_after::{next_second, whole_seconds};
 use crate::limit::notice::BudgetStatus;
 use crate::limit::terms::Counts;
+use crate::proxy::reject::reason::Reason;
+use crate::proxy::reject::retry_after::{next_second, whole_seconds};
 
 /// The shortest and the longest wait for a place among the requests in flight.
 const PLACE_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -111,7 +111,7 @@ impl LimitRefusal {
     /// The limit, as the beginning of a sentence.
     fn limit(&self, reason: Reason) -> String {
         let noun = match reason {
-            Reason::BudgetExceeded | Reason::UnpricedModel | Reason::UnmeteredEndpoint => "Budget",
+            Reason::BudgetExceeded | Reason::UnpricedModel => "Budget",
             _ => "Limit",
         };
         let (name, terms) = (&self.name, &self.terms);

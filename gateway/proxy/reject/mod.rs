@@ -1,6 +1,10 @@
 //! A refusal of a request. Decides the head of the response; `reason` has the status and the code, which is the metric
 //! label too, and `dialect` writes the JSON. Of what a client sent, only names of headers are echoed.
 
+pub(crate) mod limit_refusal;
+mod reason;
+mod retry_after;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,12 +12,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
 use pingora::http::ResponseHeader;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
+use self::limit_refusal::LimitRefusal;
+pub(crate) use self::reason::Reason;
+use self::retry_after::RetryAfter;
+pub(super) use self::retry_after::{next_second, whole_milliseconds, whole_seconds};
 use super::dialect::{self, Refused};
-use super::limit_refusal::LimitRefusal;
-#[cfg(test)]
-pub(crate) use super::reason::REASONS;
-pub(crate) use super::reason::Reason;
-use super::retry_after::{RetryAfter, next_second};
 use crate::grammar::request_id::RequestId;
 use crate::key::{ClientKey, KeptKey};
 use crate::provider::ErrorFormat;

@@ -10,22 +10,27 @@ const PROVIDERS_OWN: u64 = 2048;
 
 /// The prices of a request's model.
 #[derive(Clone, Copy)]
-pub(super) struct Prices<'p> {
-    pub(super) list: Option<&'p PriceList>,
-    pub(super) provider: &'p str,
+pub(in crate::proxy) struct Prices<'p> {
+    pub(in crate::proxy) list: Option<&'p PriceList>,
+    pub(in crate::proxy) provider: &'p str,
     /// The model, if the request names one.
-    pub(super) model: Option<&'p str>,
+    pub(in crate::proxy) model: Option<&'p str>,
     /// The day on which the request came.
-    pub(super) day: Date,
+    pub(in crate::proxy) day: Date,
 }
 
 impl Prices<'_> {
     /// Whether there are prices, and none for the model.
-    pub(super) fn lack_model(&self) -> bool {
+    pub(in crate::proxy) fn lack_model(&self) -> bool {
         let (Some(list), Some(model)) = (self.list, self.model) else {
             return false;
         };
-        list.estimate(self.provider, model, self.day, 1, 1).is_none()
+        list.estimate(self.provider, model, self.day, 1, 1)
+            .is_none()
+    }
+
+    fn max_output(&self) -> Option<u64> {
+        self.list?.max_output(self.provider, self.model?, self.day)
     }
 
     fn estimate(&self, input: u64, output: u64) -> Option<u64> {
@@ -44,10 +49,9 @@ impl Prices<'_> {
 }
 
 /// What a request whose body was read asks of its limits. `learnt` is what requests like it used before.
-pub(super) fn of_body(asked: &Asked<'_>, learnt: Amounts, prices: Prices<'_>) -> Ask {
-    let cap = asked
-        .output_cap
-        .map(|cap| cap.saturating_mul(asked.outputs.max(1)));
+pub(in crate::proxy) fn of_body(asked: &Asked<'_>, learnt: Amounts, prices: Prices<'_>) -> Ask {
+    let cap = asked.output_cap.or_else(|| prices.max_output());
+    let cap = cap.map(|cap| cap.saturating_mul(asked.outputs.max(1)));
     // The average has the usual number of outputs in it: more of them make more tokens.
     let output = learnt.output.max(1).saturating_mul(asked.outputs.max(1));
     let estimate = Amounts {
@@ -83,6 +87,6 @@ fn most(asked: &Asked<'_>, cap: Option<u64>, prices: Prices<'_>) -> Most {
 }
 
 /// An amount in billionths, rounded up: sums of what is reserved and used are never too small.
-pub(super) fn whole_billionths(cost: Cost) -> u64 {
+pub(in crate::proxy) fn whole_billionths(cost: Cost) -> u64 {
     u64::try_from(cost.0.div_ceil(1000)).unwrap_or(u64::MAX)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use jiff::Timestamp;
 
-use super::reason::Reason;
+use crate::proxy::reject::reason::Reason;
 
 /// The longest wait after which a client should try again by itself.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -96,19 +96,19 @@ impl RetryAfter {
 }
 
 /// A time in seconds, rounded up.
-pub(super) fn whole_seconds(time: Duration) -> u64 {
+pub(in crate::proxy) fn whole_seconds(time: Duration) -> u64 {
     let part = u64::from(time.subsec_nanos() > 0);
     time.as_secs().saturating_add(part)
 }
 
 /// A time in milliseconds, rounded up.
-pub(super) fn whole_milliseconds(time: Duration) -> u64 {
+pub(in crate::proxy) fn whole_milliseconds(time: Duration) -> u64 {
     let milliseconds = time.as_nanos().div_ceil(1_000_000);
     u64::try_from(milliseconds).unwrap_or(u64::MAX)
 }
 
 /// The first whole second that is not before `moment`, as it is written in a header.
-pub(super) fn next_second(moment: Timestamp) -> Timestamp {
+pub(in crate::proxy) fn next_second(moment: Timestamp) -> Timestamp {
     let part = i64::from(moment.subsec_nanosecond() > 0);
     let second = moment.as_second().saturating_add(part);
     Timestamp::from_second(second).unwrap_or(moment)

@@ -5,6 +5,13 @@
 //! so are the model and the most that the response can have; only requests with limits that depend on these wait for it.
 //! A request that is refused at the second point has cost a connection at most: the provider does not have its last byte.
 
+mod left;
+mod refusal;
+mod settle;
+
+pub(super) use self::left::write;
+pub(super) use self::settle::{raise, settle};
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +22,20 @@ use jiff::tz::TimeZone;
 use pingora::http::RequestHeader;
 use pingora_core::{Error, Result};
 
-use super::admit::Admission;
-use super::ask::{self, Prices};
-use super::attempt::Attempt;
-use super::exchange::Exchange;
-use super::head::declared_length;
-use super::limited::{self, refusal};
-use super::reject::{Reason, Rejection};
-use super::reserved::Reserved;
+use self::refusal::{refusal, rejection};
 use crate::limit::admitted::Admitted;
-use crate::limit::applied::{Applied, Ask, Most, Why};
+use crate::limit::applied::{Amounts, Applied, Ask, Most, Why};
+use crate::limit::lists::Lists;
 use crate::limit::plan::Holder;
-use crate::limit::reservation::{Lists, Refused, Reservation};
+use crate::limit::reservation::{Refused, Reservation};
 use crate::limit::terms::Counts;
+use crate::proxy::admit::Admission;
+use crate::proxy::attempt::Attempt;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::head::declared_length;
+use crate::proxy::reject::{Reason, Rejection};
+use crate::proxy::reserved::Reserved;
+use crate::proxy::reserved::ask::{self, Prices};
 use crate::usage::{Asked, Expected, RequestReader, bills_later, expected, model_in_path};
 
 /// How long a request waits for the ledger to issue the rights that it needs, in all.
@@ -84,14 +92,17 @@ async fn take(
     let route = &*admission.route().name;
     let expected = expectation(exchange, admission, attempt);
     refuse_unmetered(exchange, admission, attempt, &lists)?;
-    let ask = match expected {
-        Expected::Nothing => Ask::default(),
-        _ => Ask {
-            estimate: lists.estimate(declared_length(request)),
-            most: Most::Later,
-        },
+    let needs_body =
+        expected != Expected::Nothing && !admission.upgrade() && lists.need_body(route);
+    // With a body, tokens and money are taken at the second point. Here a limit refuses of which nothing is left.
+    let estimate = match needs_body {
+        true => Amounts::default(),
+        false => lists.estimate(declared_length(request)),
     };
-    let needs_body = expected != Expected::Nothing && lists.need_body(route);
+    let ask = Ask {
+        estimate,
+        most: Most::Later,
+    };
     let holds = |applied: &Applied| {
         let is_of_use = !matches!(applied.limit.counts, Counts::Requests | Counts::Parallel);
         !applied.has_models() && (expected != Expected::Nothing || !is_of_use)
@@ -176,11 +187,17 @@ async fn wait_or_refuse(
     waited: &mut Duration,
 ) -> Result<(), Rejection> {
     if refused.why != Why::NotIssued || *waited >= LEDGER_WAIT {
-        return Err(limited::rejection(exchange, admission, refused));
+        return Err(rejection(exchange, admission, refused));
     }
     tokio::time::sleep(LEDGER_LOOK).await;
     *waited += LEDGER_LOOK;
     Ok(())
+}
+
+/// Whether the request's body has to be read for its limits.
+pub(super) fn read_body(exchange: &Exchange) -> bool {
+    let reserved = exchange.reserved.as_deref();
+    reserved.is_some_and(|reserved| reserved.reader.is_some())
 }
 
 /// Reads a chunk of the request's body, for what the request asks.

@@ -1,11 +1,13 @@
 //! Part of phase 1: what must hold for any request before anything else is decided about it. Plain functions of the
 //! head; they know no route and no key.
 
+pub(super) mod names;
+
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderValue, Method};
 use pingora::http::RequestHeader;
 
-use super::reject::Reason;
+use crate::proxy::reject::Reason;
 use crate::snapshot::Rules;
 
 /// Checks that a request's head has one framing, a bounded size, and a method that can be forwarded.
