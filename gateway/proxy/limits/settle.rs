@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::refusal::refusal;
 use crate::limit::applied::Amounts;
 use crate::limit::passed::Passed;
 use crate::limit::reservation::{Outcome, Reservation};
@@ -10,6 +9,7 @@ use crate::limit::terms::Amount;
 use crate::proxy::consumption::Consumption;
 use crate::proxy::conversation::Conversation;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::limits::refusal::refusal;
 use crate::proxy::reject::{Reason, Rejection};
 use crate::proxy::reserved::Reserved;
 use crate::proxy::reserved::ask::whole_billionths;
