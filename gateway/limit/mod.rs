@@ -20,6 +20,7 @@ pub(crate) mod lists;
 pub(crate) mod moment;
 pub(crate) mod notice;
 pub(crate) mod of_key;
+pub(crate) mod passed;
 pub(crate) mod period;
 pub(crate) mod plan;
 pub(crate) mod rate;

@@ -12,6 +12,7 @@ use super::account::{Account, Untaken};
 use super::applied::{Amounts, Applied, Ask, Cell, Why};
 use super::lists::{Lists, Place};
 use super::moment::Moment;
+use super::passed::Passed;
 use super::plan::Plan;
 use super::terms::{Counts, OverBudget};
 
@@ -37,36 +38,6 @@ pub(crate) enum Outcome {
     AtLeast(Amounts),
     /// So much was used.
     Used(Amounts),
-}
-
-/// A percentage of a budget that was passed, of those at which its limit wants a warning.
-#[derive(Clone)]
-pub(crate) struct Passed {
-    /// The limit, and whose budget it is.
-    pub(crate) by: Applied,
-    /// The percentage.
-    pub(crate) percent: u8,
-    /// When the period began.
-    pub(crate) since: Timestamp,
-}
-
-impl Passed {
-    /// The percentages that were passed of a limit of which something is `held`.
-    fn of<'l>(applied: &'l Applied, held: &'l Held) -> impl Iterator<Item = Self> + use<'l> {
-        let soft = &*applied.limit.soft;
-        let budget = match &applied.cell {
-            Cell::Budget(budget) if !soft.is_empty() => held.account.as_ref().zip(Some(budget)),
-            _ => None,
-        };
-        budget.into_iter().flat_map(move |(account, budget)| {
-            let passed = |percent| Self {
-                by: applied.clone(),
-                percent,
-                since: account.id().start,
-            };
-            account.pass(soft, budget.amount()).map(passed)
-        })
-    }
 }
 
 /// What is held of one limit.
@@ -249,7 +220,7 @@ impl Reservation {
                 continue;
             }
             held.count(applied, applied.used(so_far), now);
-            self.passed.extend(Passed::of(applied, held));
+            self.passed.extend(Passed::of(applied, held.account.as_ref()));
             let (Cell::Budget(budget), Some(account)) = (&applied.cell, &held.account) else {
                 continue;
             };
@@ -283,7 +254,7 @@ impl Reservation {
                 (_, Outcome::AtLeast(used)) => applied.at_least(&used, all),
             };
             release(applied, &held, used, now, took);
-            self.passed.extend(Passed::of(applied, &held));
+            self.passed.extend(Passed::of(applied, held.account.as_ref()));
         }
     }
 

@@ -216,9 +216,7 @@ mod tests {
             assert!(text.contains(&format!("\n{series}\n")), "{series}: {text}");
         }
         metrics.refusal("team", Counts::Money, Mode::Enforce);
-        metrics
-            .limits
-            .refusal("rpm_limit", Counts::Requests, Mode::Enforce);
+        metrics.refusal("rpm_limit", Counts::Requests, Mode::Enforce);
         metrics.warning("team", 80);
         let text = show(&all[2..]);
         assert!(!text.contains("limit=\"team\""), "{text}");

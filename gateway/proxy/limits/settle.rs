@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::limit::applied::Amounts;
-use crate::limit::reservation::{Outcome, Passed, Reservation};
+use crate::limit::passed::Passed;
+use crate::limit::reservation::{Outcome, Reservation};
 use crate::limit::terms::Amount;
 use crate::proxy::consumption::Consumption;
 use crate::proxy::conversation::Conversation;
@@ -182,7 +183,9 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved.reservation.count_use(&used, exchange.moment_now());
+    let over = reserved
+        .reservation
+        .count_use(&used, exchange.moment_now());
     warn(exchange, &mut reserved.reservation);
     let over = over?;
     let admission = exchange.admission.as_ref()?;
