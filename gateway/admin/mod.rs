@@ -120,11 +120,18 @@ impl Admin {
     async fn limits(&self, query: &str) -> (StatusCode, &'static str, Vec<u8>) {
         let wanted = match Wanted::parse(query) {
             Ok(wanted) => wanted,
-            Err(why) => return (StatusCode::BAD_REQUEST, TEXT, format!("{why}\n").into_bytes()),
+            Err(why) => {
+                return (
+                    StatusCode::BAD_REQUEST,
+                    TEXT,
+                    format!("{why}\n").into_bytes(),
+                );
+            }
         };
         let (live, ledger) = (self.live.clone(), self.ledger.clone());
         // It reads the ledger's file, and sorts what may be many rows.
-        let made = tokio::task::spawn_blocking(move || LimitsReport::of_gateway(&live, &ledger, &wanted));
+        let made =
+            tokio::task::spawn_blocking(move || LimitsReport::of_gateway(&live, &ledger, &wanted));
         match made.await {
             Ok(Ok(report)) => json(&report),
             Ok(Err(error)) => failed(&error),

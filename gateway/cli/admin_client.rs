@@ -57,7 +57,10 @@ fn query(wanted: &Wanted) -> String {
     let all = numbers.into_iter().chain(texts);
     let all = all.filter_map(|(name, value)| {
         let value = value?;
-        Some(format!("{name}={}", utf8_percent_encode(&value, NON_ALPHANUMERIC)))
+        Some(format!(
+            "{name}={}",
+            utf8_percent_encode(&value, NON_ALPHANUMERIC)
+        ))
     });
     let all: Vec<_> = all.collect();
     format!("?{}", all.join("&"))
@@ -77,7 +80,9 @@ fn request<T: DeserializeOwned>(
             return Err(failed("it is an older version, without limits".to_owned()));
         }
         400 | 500 if path.starts_with("/limits") => {
-            let why = String::from_utf8_lossy(response.body()).trim_end().to_owned();
+            let why = String::from_utf8_lossy(response.body())
+                .trim_end()
+                .to_owned();
             return Err(failed(why));
         }
         _ => return Err(failed(NOT_OURS.to_owned())),

@@ -60,7 +60,9 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
         read.map_err(|error| Error::failed(format_args!("read {}", path.display()), error))
     });
     let body = body.transpose()?;
-    let size = body.as_ref().map(|body| u64::try_from(body.len()).unwrap_or(u64::MAX));
+    let size = body
+        .as_ref()
+        .map(|body| u64::try_from(body.len()).unwrap_or(u64::MAX));
     let request = request(options, size.or(options.body_size))?;
     let config_path = options.config.find()?;
     let config = Resolved::load(&config_path, Purpose::Explain)?;
@@ -245,9 +247,11 @@ impl<'e> Explained<'e> {
             request: self.request,
             content: &self.content,
         };
-        limits.explain(&admission, &attempt, said).inspect_err(|reason| {
-            self.suggest(*reason, &path.path, said);
-        })?;
+        limits
+            .explain(&admission, &attempt, said)
+            .inspect_err(|reason| {
+                self.suggest(*reason, &path.path, said);
+            })?;
         self.upstream_request(&admission, &attempt, said)
     }
 

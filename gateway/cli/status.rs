@@ -9,7 +9,9 @@ use clap::Args;
 
 use super::admin_client::{probe, read_status};
 use super::config_path::ConfigPath;
-use crate::admin::status::{LedgerStatus, ProviderStatus, RouteStatus, State, Status as GatewayStatus};
+use crate::admin::status::{
+    LedgerStatus, ProviderStatus, RouteStatus, State, Status as GatewayStatus,
+};
 use crate::config;
 use crate::error::Error;
 use crate::runtime::printable::count;
@@ -66,7 +68,11 @@ fn verdict(status: &GatewayStatus) -> Result<(), Error> {
     if routes.chain(providers).any(|it| it == State::Rejected) {
         return Err(Error::Failed("something is Rejected".to_owned()));
     }
-    if status.ledger.as_ref().is_some_and(|it| it.last_error.is_some()) {
+    if status
+        .ledger
+        .as_ref()
+        .is_some_and(|it| it.last_error.is_some())
+    {
         return Err(Error::Failed("the ledger cannot be written".to_owned()));
     }
     if !status.last_reload.ok {
@@ -180,10 +186,18 @@ fn describe_ledger(ledger: &LedgerStatus) -> String {
     );
     // Writing to a String cannot fail.
     if ledger.dropped > 0 {
-        let _ = write!(text, ", {} not in its history", count(ledger.dropped, "request"));
+        let _ = write!(
+            text,
+            ", {} not in its history",
+            count(ledger.dropped, "request")
+        );
     }
     if let Some(error) = &ledger.last_error {
-        let _ = write!(text, ", CANNOT BE WRITTEN for {:.0} s: {error}", ledger.behind_seconds);
+        let _ = write!(
+            text,
+            ", CANNOT BE WRITTEN for {:.0} s: {error}",
+            ledger.behind_seconds
+        );
     }
     text
 }

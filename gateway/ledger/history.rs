@@ -236,7 +236,13 @@ impl History {
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let mut statement = connection.prepare_cached(&insertion())?;
         for ((quarter, whose), sums) in &self.sums {
-            let names = [&whose.key, &whose.route, &whose.provider, &whose.model, &whose.currency];
+            let names = [
+                &whose.key,
+                &whose.route,
+                &whose.provider,
+                &whose.model,
+                &whose.currency,
+            ];
             let names = names.map(|name| Value::from(name.to_string()));
             let values = [Value::from(*quarter)].into_iter().chain(names);
             let sums = sums.all().map(Value::from);
@@ -332,7 +338,8 @@ fn sums_of(row: &Row<'_>) -> rusqlite::Result<Sums> {
 /// The statement that adds sums. None becomes larger than the database's integers.
 fn insertion() -> String {
     let places: Vec<_> = (1..=6 + SUMS).map(|at| format!("?{at}")).collect();
-    let additions = COLUMNS.map(|it| format!("{it} = min({it}, {MOST}) + min(excluded.{it}, {MOST})"));
+    let additions =
+        COLUMNS.map(|it| format!("{it} = min({it}, {MOST}) + min(excluded.{it}, {MOST})"));
     format!(
         "INSERT INTO history (quarter, key, route, provider, model, currency, {}) VALUES ({})
          ON CONFLICT DO UPDATE SET {}",
@@ -375,7 +382,9 @@ mod tests {
     #[test]
     fn no_sum_grows_beyond_what_the_file_can_hold() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(super::super::schema::CREATE).unwrap();
+        connection
+            .execute_batch(super::super::schema::CREATE)
+            .unwrap();
         let whose = Whose {
             key: "alice".into(),
             route: "".into(),
@@ -394,7 +403,10 @@ mod tests {
             assert!(history.write(&connection).unwrap());
         }
         let rows = read(&connection, Timestamp::UNIX_EPOCH, Timestamp::MAX).unwrap();
-        assert!(rows[0].sums.all().iter().all(|sum| *sum >= MOST), "{rows:?}");
+        assert!(
+            rows[0].sums.all().iter().all(|sum| *sum >= MOST),
+            "{rows:?}"
+        );
         assert_eq!(rows[0].whose, whose);
     }
 }

@@ -45,8 +45,8 @@ use jiff::{SignedDuration, Timestamp};
 use self::books::Books;
 use self::registry::Registry;
 use self::writer::{Message, Status, Writer};
-use crate::limit::budget::Issuer;
 use crate::limit::account::{Account, AccountId};
+use crate::limit::budget::Issuer;
 use crate::runtime::atomic::Ordering;
 
 /// How many rows of the history wait for the thread at most.

@@ -114,11 +114,7 @@ fn time_of(micros: i64) -> Timestamp {
 ///
 /// # Errors
 /// See [`LedgerError`].
-pub(crate) fn done(
-    path: &Path,
-    name: &str,
-    scope: Option<&str>,
-) -> Result<Vec<Done>, LedgerError> {
+pub(crate) fn done(path: &Path, name: &str, scope: Option<&str>) -> Result<Vec<Done>, LedgerError> {
     let connection = file::open_for_reading(path)?;
     read_done(&connection, name, scope).map_err(|error| LedgerError::database(path, error))
 }
@@ -169,7 +165,10 @@ impl Memory {
     /// Opens accounts that were spent as `remembered`.
     pub(crate) fn new(remembered: &[Remembered]) -> Self {
         let all = remembered.iter();
-        Self(all.map(|it| (key_of(&it.id), (it.spent, it.raised))).collect())
+        Self(
+            all.map(|it| (key_of(&it.id), (it.spent, it.raised)))
+                .collect(),
+        )
     }
 }
 

@@ -67,7 +67,9 @@ pub(crate) fn forecast(sketch: &Sketch<'_>, learnt: Amounts) -> Vec<Forecast> {
         return Vec::new();
     };
     let reader = sketch.reader();
-    let asked = reader.as_ref().map(|reader| reader.asked_at(attempt.path()));
+    let asked = reader
+        .as_ref()
+        .map(|reader| reader.asked_at(attempt.path()));
     let asked = asked.unwrap_or_else(|| sketch.asked());
     let model = reserve::model(&asked, attempt.path()).map(|model| model.to_lowercase());
     let prices = sketch.prices(model.as_deref());
@@ -80,7 +82,9 @@ pub(crate) fn forecast(sketch: &Sketch<'_>, learnt: Amounts) -> Vec<Forecast> {
             ..ask::of_body(&asked, learnt, prices)
         },
     };
-    let limits = lists.on(&admission.route().name).map(|(_, applied)| applied);
+    let limits = lists
+        .on(&admission.route().name)
+        .map(|(_, applied)| applied);
     let limits = limits.filter(|applied| applied.is_for(model.as_deref()));
     let limits = limits.filter(|it| expected != Expected::Nothing || !is_of_use(it));
     let forecast = |applied: &Applied| Forecast {

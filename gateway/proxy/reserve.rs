@@ -110,8 +110,18 @@ async fn take(
     if !needs_body {
         reservation.count_request(moment);
     }
-    let value = |name: &HeaderName| request.headers.get(name).map_or(&b""[..], |it| it.as_bytes());
-    let reader = || Box::new(RequestReader::of(value(&CONTENT_TYPE), value(&CONTENT_ENCODING)));
+    let value = |name: &HeaderName| {
+        request
+            .headers
+            .get(name)
+            .map_or(&b""[..], |it| it.as_bytes())
+    };
+    let reader = || {
+        Box::new(RequestReader::of(
+            value(&CONTENT_TYPE),
+            value(&CONTENT_ENCODING),
+        ))
+    };
     exchange.reserved = Some(Box::new(Reserved {
         reservation,
         reader: needs_body.then(reader),

@@ -39,7 +39,8 @@ const BODY: &str = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","co
 fn provider() -> Provider {
     Provider::responding(|_, wire| {
         let usage = r#"{"prompt_tokens":10,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4}}"#;
-        let body = format!(r#"{{"object":"chat.completion","model":"m","choices":[],"usage":{usage}}}"#);
+        let body =
+            format!(r#"{{"object":"chat.completion","model":"m","choices":[],"usage":{usage}}}"#);
         ok(wire, body.as_bytes());
     })
 }
@@ -55,7 +56,11 @@ impl Running {
         let config = simple(&provider.url(), "", "") + limits;
         let scene = Scene::new(&config)
             .key("alice", "secret", "labels = { team = \"search\" }")
-            .key("bob", "bobs", "labels = { team = \"ads\" }\nmax_budget = \"0.05 per month\"");
+            .key(
+                "bob",
+                "bobs",
+                "labels = { team = \"ads\" }\nmax_budget = \"0.05 per month\"",
+            );
         scene.write("prices.toml", PRICES);
         let gateway = scene.start();
         let path = gateway.scene.path("gateway.toml");
@@ -83,13 +88,18 @@ impl Running {
     /// What a command printed that failed.
     fn fails(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
-        assert!(!ran.status.success(), "{arguments:?}: {}", text(&ran.stdout));
+        assert!(
+            !ran.status.success(),
+            "{arguments:?}: {}",
+            text(&ran.stdout)
+        );
         text(&ran.stderr).to_owned()
     }
 
     fn ask(&self, key: &str) -> Response {
         let headers = [("api-key", key), ("content-type", "application/json")];
-        self.gateway.request("POST", CHAT, &headers, BODY.as_bytes())
+        self.gateway
+            .request("POST", CHAT, &headers, BODY.as_bytes())
     }
 
     /// Sends requests until one is refused; returns how many passed, and the refusal.
@@ -109,7 +119,9 @@ fn row(rows: &serde_json::Value, name: &str, scope: &str, per: &str) -> serde_js
     let found = all
         .iter()
         .find(|row| row["name"] == name && row["scope"] == scope && row["per"] == per);
-    found.unwrap_or_else(|| panic!("no {name} {scope} {per} in {rows}")).clone()
+    found
+        .unwrap_or_else(|| panic!("no {name} {scope} {per} in {rows}"))
+        .clone()
 }
 
 #[test]
@@ -121,20 +133,36 @@ fn a_raised_budget_admits_again_within_a_second_and_the_ledger_keeps_who_raised_
     assert!((1..=2).contains(&passed), "{passed}");
     assert_eq!((refused.status, &*refused.code()), (402, "budget_exceeded"));
     let raised = running.prints(&["limits", "raise", "max_budget", "bob", "--budget", "+0.10"]);
-    assert!(raised.contains("`max_budget` of the key bob (0.05 per month) is raised by 0.10 until "), "{raised}");
+    assert!(
+        raised.contains("`max_budget` of the key bob (0.05 per month) is raised by 0.10 until "),
+        "{raised}"
+    );
     let since = Instant::now();
-    eventually("the raise is in force", || running.ask("bobs").status == 200);
-    assert!(since.elapsed() < Duration::from_millis(1_500), "{:?}", since.elapsed());
+    eventually("the raise is in force", || {
+        running.ask("bobs").status == 200
+    });
+    assert!(
+        since.elapsed() < Duration::from_millis(1_500),
+        "{:?}",
+        since.elapsed()
+    );
     let shown = running.prints(&["limits", "show", "max_budget", "bob"]);
     assert!(shown.contains("0.05 per month (+0.10)"), "{shown}");
-    let user = std::process::Command::new("id").arg("-un").output().unwrap();
+    let user = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
     let by = format!("raised by 0.10 of bob, period month from ");
     let who = format!(", by {}", text(&user.stdout).trim());
     assert!(shown.contains(&by) && shown.contains(&who), "{shown}");
     let json: serde_json::Value =
-        serde_json::from_str(&running.prints(&["limits", "show", "max_budget", "bob", "--json"])).unwrap();
+        serde_json::from_str(&running.prints(&["limits", "show", "max_budget", "bob", "--json"]))
+            .unwrap();
     assert_eq!(json["history"][0]["units"], 100_000_000);
-    assert_eq!(row(&json, "max_budget", "bob", "month")["raised"], 100_000_000);
+    assert_eq!(
+        row(&json, "max_budget", "bob", "month")["raised"],
+        100_000_000
+    );
 }
 
 #[test]
@@ -147,7 +175,9 @@ fn a_reset_budget_begins_anew() {
     let left = || {
         let shown = running.prints(&["limits", "list", "small", "--scope", "alice", "--json"]);
         let rows: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        row(&rows, "small", "alice", "ever")["left"].as_i64().unwrap()
+        row(&rows, "small", "alice", "ever")["left"]
+            .as_i64()
+            .unwrap()
     };
     assert_eq!(left(), 0);
     eventually("what was used is in the file", || {
@@ -162,8 +192,14 @@ fn a_reset_budget_begins_anew() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let resets = json["history"].as_array().unwrap().iter();
     // One that comes before all that was used is in the file leaves the rest to the next.
-    assert_eq!(resets.map(|it| it["units"].as_i64().unwrap()).sum::<i64>(), 3);
-    assert!(shown.contains("reset ") && shown.contains(" of alice, period ever"), "{shown}");
+    assert_eq!(
+        resets.map(|it| it["units"].as_i64().unwrap()).sum::<i64>(),
+        3
+    );
+    assert!(
+        shown.contains("reset ") && shown.contains(" of alice, period ever"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -190,13 +226,25 @@ fn all_limits_are_listed_with_what_is_left_by_the_gateway_and_without_it() {
     let tokens = row(&rows, "everything", "", "minute");
     assert_eq!(tokens["counts"], "tokens");
     assert!(tokens["left"].as_i64().unwrap() <= 1_000_000);
-    assert_eq!(rows["total"].as_u64().unwrap(), rows["limits"].as_array().unwrap().len() as u64);
-    assert_eq!(listed(&["--rows", "1"])["limits"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        rows["total"].as_u64().unwrap(),
+        rows["limits"].as_array().unwrap().len() as u64
+    );
+    assert_eq!(
+        listed(&["--rows", "1"])["limits"].as_array().unwrap().len(),
+        1
+    );
     assert_eq!(listed(&["teams"])["limits"].as_array().unwrap().len(), 2);
     let table = running.prints(&["limits", "list"]);
-    assert!(table.starts_with("LIMIT") && table.contains("team=search"), "{table}");
+    assert!(
+        table.starts_with("LIMIT") && table.contains("team=search"),
+        "{table}"
+    );
     let status = running.prints(&["status"]);
-    assert!(status.contains("ledger   ") && status.contains("ledger.db"), "{status}");
+    assert!(
+        status.contains("ledger   ") && status.contains("ledger.db"),
+        "{status}"
+    );
     for hidden in ["secret", "bobs", "provider-token"] {
         assert!(!rows.to_string().contains(hidden) && !table.contains(hidden));
     }
@@ -216,9 +264,16 @@ fn all_limits_are_listed_with_what_is_left_by_the_gateway_and_without_it() {
         }
         let config = kept.path().join("gateway.toml").display().to_string();
         let ran = keygate(&["limits", "list", "--json", "--config", &config]);
-        assert!(text(&ran.stderr).contains("this is what the ledger"), "{}", text(&ran.stderr));
+        assert!(
+            text(&ran.stderr).contains("this is what the ledger"),
+            "{}",
+            text(&ran.stderr)
+        );
         let rows: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
-        row(&rows, "teams", "search", "day")["used"].as_i64().unwrap() >= cost
+        row(&rows, "teams", "search", "day")["used"]
+            .as_i64()
+            .unwrap()
+            >= cost
     });
     drop((gateway, config));
 }
@@ -228,30 +283,89 @@ fn a_limit_a_scope_or_a_period_that_is_not_there_is_named_with_the_nearest() {
     let provider = provider();
     let running = Running::start(&provider, LIMITS);
     for (arguments, expected) in [
-        (&["raise", "team", "search", "--budget", "+1"][..], "there is no limit `team`: did you mean `teams`?"),
+        (
+            &["raise", "team", "search", "--budget", "+1"][..],
+            "there is no limit `team`: did you mean `teams`?",
+        ),
         (&["show", "everythin"], "did you mean `everything`?"),
         (&["list", "everythin"], "did you mean `everything`?"),
-        (&["reset", "teams", "serch", "--per", "day"], "there is no value of the label `team` `serch`: did you mean `search`?"),
-        (&["reset", "teams", "team=search"], "`teams` has several budgets: 1.00 per day, 9.00 per month. Choose one: --per day (money) or --per month (money)"),
-        (&["reset", "teams"], "counts for each value of the label `team`: name one"),
-        (&["reset", "teams", "search", "--per", "week"], "`teams` has no budget per week"),
-        (&["raise", "everything", "--tokens", "+1M"], "1000000 tokens per minute, which comes back by itself"),
-        (&["raise", "everything", "--budget", "+1"], "`everything` does not count money"),
-        (&["raise", "everything", "all", "--requests", "+1"], "it has no scope"),
+        (
+            &["reset", "teams", "serch", "--per", "day"],
+            "there is no value of the label `team` `serch`: did you mean `search`?",
+        ),
+        (
+            &["reset", "teams", "team=search"],
+            "`teams` has several budgets: 1.00 per day, 9.00 per month. Choose one: --per day (money) or --per month (money)",
+        ),
+        (
+            &["reset", "teams"],
+            "counts for each value of the label `team`: name one",
+        ),
+        (
+            &["reset", "teams", "search", "--per", "week"],
+            "`teams` has no budget per week",
+        ),
+        (
+            &["raise", "everything", "--tokens", "+1M"],
+            "1000000 tokens per minute, which comes back by itself",
+        ),
+        (
+            &["raise", "everything", "--budget", "+1"],
+            "`everything` does not count money",
+        ),
+        (
+            &["raise", "everything", "all", "--requests", "+1"],
+            "it has no scope",
+        ),
         (&["raise", "max_budget", "--budget", "+1"], "name the key"),
-        (&["raise", "max_budget", "bobb", "--budget", "+1"], "there is no key `bobb`: did you mean `bob`?"),
-        (&["raise", "max_budget", "alice", "--budget", "+1"], "the key `alice` has no `max_budget`"),
-        (&["raise", "teams", "search", "--budget", "+1 per day"], "it has a period"),
-        (&["raise", "teams", "search", "--budget", "+1", "--until", "2020-01-01"], "it is over already"),
+        (
+            &["raise", "max_budget", "bobb", "--budget", "+1"],
+            "there is no key `bobb`: did you mean `bob`?",
+        ),
+        (
+            &["raise", "max_budget", "alice", "--budget", "+1"],
+            "the key `alice` has no `max_budget`",
+        ),
+        (
+            &["raise", "teams", "search", "--budget", "+1 per day"],
+            "it has a period",
+        ),
+        (
+            &[
+                "raise",
+                "teams",
+                "search",
+                "--budget",
+                "+1",
+                "--until",
+                "2020-01-01",
+            ],
+            "it is over already",
+        ),
         (&["raise", "teams", "search"], "required"),
     ] {
         let said = running.fails(&[&["limits"], arguments].concat());
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
-    let memory = Scene::new(&(simple(&provider.url(), "", "") + "[[limits]]\nname = \"a\"\nof = \"gateway\"\nrequests = \"9 per day\"\n"));
+    let memory = Scene::new(
+        &(simple(&provider.url(), "", "")
+            + "[[limits]]\nname = \"a\"\nof = \"gateway\"\nrequests = \"9 per day\"\n"),
+    );
     let config = memory.path("gateway.toml").display().to_string();
-    let ran = keygate(&["limits", "raise", "a", "--requests", "+1", "--config", &config]);
-    assert!(text(&ran.stderr).contains("names no ledger"), "{}", text(&ran.stderr));
+    let ran = keygate(&[
+        "limits",
+        "raise",
+        "a",
+        "--requests",
+        "+1",
+        "--config",
+        &config,
+    ]);
+    assert!(
+        text(&ran.stderr).contains("names no ledger"),
+        "{}",
+        text(&ran.stderr)
+    );
 }
 
 #[test]
@@ -259,7 +373,12 @@ fn explain_tells_which_limits_apply_what_is_left_and_what_would_be_reserved() {
     let provider = provider();
     let running = Running::start(&provider, LIMITS);
     running.gateway.scene.write("body.json", BODY);
-    let body = running.gateway.scene.path("body.json").display().to_string();
+    let body = running
+        .gateway
+        .scene
+        .path("body.json")
+        .display()
+        .to_string();
     let request = ["explain", "POST", CHAT, "-H", "api-key: bobs"];
     let with_body = running.prints(&[&request[..], &["--body", &body]].concat());
     for expected in [
@@ -277,9 +396,16 @@ fn explain_tells_which_limits_apply_what_is_left_and_what_would_be_reserved() {
     let ran = running.run(&[&request[..], &["--body", &body]].concat());
     let printed = text(&ran.stdout);
     assert_eq!(ran.status.code(), Some(1), "{printed}");
-    assert!(printed.contains("refused    402 budget_exceeded"), "{printed}");
+    assert!(
+        printed.contains("refused    402 budget_exceeded"),
+        "{printed}"
+    );
     let unpriced = running.run(&[&request[..], &["--model", "unheard-of"]].concat());
-    assert!(text(&unpriced.stdout).contains("would refuse it: unpriced_model"), "{}", text(&unpriced.stdout));
+    assert!(
+        text(&unpriced.stdout).contains("would refuse it: unpriced_model"),
+        "{}",
+        text(&unpriced.stdout)
+    );
     let seen = provider.received().len();
     assert!((1..=2).contains(&seen), "explain sends nothing: {seen}");
 }
@@ -295,18 +421,34 @@ fn usage_from_the_ledger_is_that_of_the_access_lines_to_the_last_digit() {
     let lines = running.gateway.access_lines(7);
     let log: String = lines.iter().map(|line| format!("{line}\n")).collect();
     running.gateway.scene.write("access.log", &log);
-    let log = running.gateway.scene.path("access.log").display().to_string();
-    let ledger = running.gateway.scene.path("ledger.db").display().to_string();
+    let log = running
+        .gateway
+        .scene
+        .path("access.log")
+        .display()
+        .to_string();
+    let ledger = running
+        .gateway
+        .scene
+        .path("ledger.db")
+        .display()
+        .to_string();
     for by in ["key", "key,route,provider,model,day", "model", "day"] {
         for format in ["--csv", "--json"] {
             let from_lines = text(&keygate(&["usage", format, "--by", by, &log]).stdout).to_owned();
             assert!(from_lines.contains("0.0"), "{from_lines}");
             let since = ["usage", format, "--by", by, "--since", "1h"];
-            eventually("the history is written", || running.prints(&since) == from_lines);
+            eventually("the history is written", || {
+                running.prints(&since) == from_lines
+            });
             let named = keygate(&["usage", format, "--by", by, "--ledger", &ledger]);
             assert_eq!(text(&named.stdout), from_lines);
         }
     }
     let earlier = running.run(&["usage", "--until", "2026-01-01"]);
-    assert!(text(&earlier.stderr).contains("has no requests of this time"), "{}", text(&earlier.stderr));
+    assert!(
+        text(&earlier.stderr).contains("has no requests of this time"),
+        "{}",
+        text(&earlier.stderr)
+    );
 }

@@ -144,7 +144,9 @@ impl LimitsReport {
             None => Vec::new(),
         };
         let mut report = Self::of(live, &remembered, wanted);
-        let file = ledger.path().and_then(|path| std::path::absolute(path).ok());
+        let file = ledger
+            .path()
+            .and_then(|path| std::path::absolute(path).ok());
         report.ledger = file.map(|path| path.display().to_string());
         Ok(report)
     }

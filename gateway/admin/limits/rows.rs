@@ -44,7 +44,12 @@ impl Terms {
     fn of(snapshot: &Snapshot, cells: &[(CellId, Counted)], remembered: &[Remembered]) -> Self {
         let limits = snapshot.rules.plan.limits().iter();
         let configured: HashMap<_, _> = limits
-            .map(|it| ((it.name.clone(), it.counts, Per::of(&it.amount)), it.clone()))
+            .map(|it| {
+                (
+                    (it.name.clone(), it.counts, Per::of(&it.amount)),
+                    it.clone(),
+                )
+            })
             .collect();
         let names: HashSet<_> = configured.keys().map(|(name, ..)| name.clone()).collect();
         // Those of other limits are of a key's entry, or of a limit that is gone.
@@ -86,11 +91,7 @@ struct Rows<'r> {
 }
 
 impl Rows<'_> {
-    fn of_all(
-        mut self,
-        cells: &[(CellId, Counted)],
-        remembered: &[Remembered],
-    ) -> Vec<LimitRow> {
+    fn of_all(mut self, cells: &[(CellId, Counted)], remembered: &[Remembered]) -> Vec<LimitRow> {
         for (id, cell) in cells {
             self.of_cell(id, cell);
         }

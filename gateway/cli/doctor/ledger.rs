@@ -209,7 +209,10 @@ mod tests {
         let folder = Path::new("/var/lib/keygate");
         assert!(scarce(folder, ROOM).is_none());
         let (verdict, what, _) = scarce(folder, 3 << 20).unwrap();
-        assert_eq!((verdict, &*what), (Verdict::Warn, "3 MiB are free in /var/lib/keygate"));
+        assert_eq!(
+            (verdict, &*what),
+            (Verdict::Warn, "3 MiB are free in /var/lib/keygate")
+        );
     }
 
     #[test]
@@ -225,11 +228,7 @@ mod tests {
         fs::write(at("file"), "text").unwrap();
         fs::set_permissions(at("file"), fs::Permissions::from_mode(0o600)).unwrap();
         expect(&at("file/ledger.db"), Verdict::Fail, "");
-        expect(
-            &at("file"),
-            Verdict::Fail,
-            "is a file of another program",
-        );
+        expect(&at("file"), Verdict::Fail, "is a file of another program");
         fs::create_dir(at("ledger.db-shm")).unwrap();
         expect(
             &at("ledger.db"),

@@ -116,7 +116,11 @@ fn describe(it: &Forecast, row: Option<&LimitRow>) -> String {
     let counts = limit.counts;
     let whose = scope(&limit.of, &it.applied.scope);
     let amount = write_terms(counts, &limit.amount);
-    let observed = if it.applied.enforces() { "" } else { ", observed only" };
+    let observed = if it.applied.enforces() {
+        ""
+    } else {
+        ", observed only"
+    };
     let left = row.map_or_else(String::new, |row| {
         let raised = match row.raised {
             0 => String::new(),
@@ -128,7 +132,10 @@ fn describe(it: &Forecast, row: Option<&LimitRow>) -> String {
         Ok(count) => format!("would reserve {}", units(counts, count)),
         Err(reason) => format!("would refuse it: {}", reason.code()),
     };
-    format!("{} of {whose}: {amount}{left}{observed}; {takes}", limit.name)
+    format!(
+        "{} of {whose}: {amount}{left}{observed}; {takes}",
+        limit.name
+    )
 }
 
 /// Why the limit would refuse the request, if it would.

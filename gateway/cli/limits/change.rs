@@ -108,7 +108,8 @@ impl By {
             (Counted::InputTokens, self.input_tokens),
             (Counted::OutputTokens, self.output_tokens),
         ];
-        all.into_iter().find_map(|(counts, units)| Some((counts, units?)))
+        all.into_iter()
+            .find_map(|(counts, units)| Some((counts, units?)))
     }
 }
 
@@ -160,10 +161,7 @@ enum ValueError {
 }
 
 /// Reads `+20`, `20` or `-20` without a period.
-fn more(
-    text: &str,
-    read: impl Fn(&str) -> Result<Amount, AmountError>,
-) -> Result<i64, ValueError> {
+fn more(text: &str, read: impl Fn(&str) -> Result<Amount, AmountError>) -> Result<i64, ValueError> {
     let number = text.trim_start_matches(['+', '-']);
     let is_one_sign = text.len() - number.len() <= 1;
     let amount = read(if is_one_sign { number } else { text }).map_err(ValueError::Amount)?;

@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn the_name_of_a_user_is_found_by_number() {
-        let users = "root:x:0:0:root:/root:/bin/bash\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n";
+        let users =
+            "root:x:0:0:root:/root:/bin/bash\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n";
         assert_eq!(name_in(users, 1000), Some("alice"));
         assert_eq!(name_in(users, 0), Some("root"));
         assert_eq!(name_in(users, 7), None);

@@ -39,11 +39,7 @@ pub(super) fn check_name(snapshot: &Snapshot, name: &str) -> Result<(), Error> {
 }
 
 /// The limits of this name and scope.
-pub(super) fn scope(
-    snapshot: &Snapshot,
-    name: &str,
-    given: Option<&str>,
-) -> Result<Scoped, Error> {
+pub(super) fn scope(snapshot: &Snapshot, name: &str, given: Option<&str>) -> Result<Scoped, Error> {
     check_name(snapshot, name)?;
     if OF_KEYS.contains(&name) {
         return of_key(snapshot, name, given);
@@ -76,11 +72,7 @@ fn of_key(snapshot: &Snapshot, name: &str, given: Option<&str>) -> Result<Scoped
     Ok(Scoped { scope, limits })
 }
 
-fn scope_of(
-    snapshot: &Snapshot,
-    limit: &Limit,
-    given: Option<&str>,
-) -> Result<Arc<str>, Error> {
+fn scope_of(snapshot: &Snapshot, limit: &Limit, given: Option<&str>) -> Result<Arc<str>, Error> {
     match &limit.of {
         Of::Gateway => match given {
             None | Some("") => Ok("".into()),
@@ -94,7 +86,10 @@ fn scope_of(
         }),
         Of::Route => {
             let is_on = |name: &&Arc<str>| {
-                limit.routes.as_ref().is_none_or(|routes| routes.contains(*name))
+                limit
+                    .routes
+                    .as_ref()
+                    .is_none_or(|routes| routes.contains(*name))
             };
             let routes = snapshot.rules.router.routes();
             one_of(limit, "route", given, || {

@@ -22,10 +22,7 @@ pub(super) struct Source {
 
 impl Source {
     /// The ledger that is `named`, or that the configuration names. `None` if there is none.
-    pub(super) fn find(
-        config: &ConfigPath,
-        named: Option<&Path>,
-    ) -> Result<Option<Self>, Error> {
+    pub(super) fn find(config: &ConfigPath, named: Option<&Path>) -> Result<Option<Self>, Error> {
         let path = match config.find() {
             Ok(path) => path,
             Err(error) if config.is_named() => return Err(error),

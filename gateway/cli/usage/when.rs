@@ -79,7 +79,10 @@ mod tests {
         let day = When::parse("2027-01-31").unwrap();
         assert_eq!(day.start(&zone).to_string(), "2027-01-30T22:00:00Z");
         assert_eq!(day.end(&zone).to_string(), "2027-01-31T21:59:59.999999999Z");
-        assert_eq!(day.start(&TimeZone::UTC).to_string(), "2027-01-31T00:00:00Z");
+        assert_eq!(
+            day.start(&TimeZone::UTC).to_string(),
+            "2027-01-31T00:00:00Z"
+        );
         let moment = When::parse("2027-01-31T12:00:00Z").unwrap();
         assert_eq!(moment.start(&zone), moment.end(&zone));
         assert!(When::parse("soon").is_err());

@@ -9,14 +9,13 @@ use super::super::super::file::LedgerFile;
 use super::super::super::meant::LimitConfig;
 use super::super::checker::Checker;
 use super::WEEKDAYS;
-use crate::limit::notice::BudgetStatus;
 use crate::document::{Located, enumerate, nearest};
+use crate::limit::notice::BudgetStatus;
 use crate::limit::terms::Amount;
 
 /// How long the ledger keeps its history, unless the configuration says otherwise: a year, and a month to look at it.
 const RETENTION: Duration = Duration::from_secs(400 * DAY);
 const DAY: u64 = 86_400;
-
 
 impl Checker<'_> {
     pub(super) fn week_starts(&self, given: Option<&Located<String>>) -> Weekday {
