@@ -10,6 +10,7 @@ use crate::config::Resolved;
 use crate::error::Error;
 use crate::ledger::{Ledger, RateRow};
 use crate::limit::book::{Book, CellId, Per, RateState};
+use crate::runtime::clock;
 use crate::snapshot::Live;
 
 /// How often the state of rates is written.
@@ -49,9 +50,12 @@ pub(super) fn book(ledger: &Arc<Ledger>) -> Result<Book, Error> {
 /// Writes the state of rates each second, and forgets cells that nobody uses.
 pub(super) fn keep_in_background(control: &Runtime, live: &Arc<Live>, ledger: &Arc<Ledger>) {
     let (live, ledger) = (live.clone(), ledger.clone());
+    let asleep = clock::asleep();
     control.spawn(async move {
         for beat in 1_u32.. {
             tokio::time::sleep(BEAT).await;
+            live.book
+                .note_asleep(clock::asleep().saturating_sub(asleep));
             save_rates(&live, &ledger);
             if beat.is_multiple_of(FORGET) {
                 live.book.forget_unused(now(&live));
