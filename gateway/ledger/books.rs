@@ -75,6 +75,7 @@ impl Books {
             now: Timestamp::now(),
             at: Instant::now(),
             is_sweep: false,
+            is_retiring: false,
         };
         let books = Self {
             connection,
@@ -102,6 +103,11 @@ impl Books {
             live.is_due = true;
             self.due.push(key);
         }
+    }
+
+    /// From now on, another process serves in the place of this one, or, with `false`, does not any more.
+    pub(super) fn retire(&mut self, is_retiring: bool) {
+        self.common.is_retiring = is_retiring;
     }
 
     /// Whether accounts have to be visited.

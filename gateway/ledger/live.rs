@@ -14,6 +14,8 @@ use crate::limit::account::Account;
 const SHORTEST_MEASURE: Duration = Duration::from_millis(40);
 /// How long an account takes nothing until it counts as idle.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long rights stay at least that a request has asked for: as long as it waits for them.
+const RIGHTS_STAY: Duration = Duration::from_millis(100);
 
 /// What a transaction knows, for all accounts.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(super) struct Common {
     pub(super) at: Instant,
     /// Whether all accounts are visited: rights may be taken back, and what was used is written.
     pub(super) is_sweep: bool,
+    /// Whether another process serves in the place of this one.
+    pub(super) is_retiring: bool,
 }
 
 /// What of an account is in the file.
@@ -70,8 +74,13 @@ pub(super) struct Live {
     /// Whether rights were missing at the last look, and none could be issued.
     is_starved: bool,
     pace: Pace,
+    /// When the pace was measured, and what was used by then: reservations come and go, and are no spending.
     measured: (Instant, i64),
+    /// What was taken by then.
+    taken: i64,
     moved: Instant,
+    /// When rights were last issued.
+    raised: Option<Instant>,
     pending: Option<Pending>,
 }
 
@@ -90,7 +99,9 @@ impl Live {
             is_starved: false,
             pace: Pace::default(),
             measured: (at, 0),
+            taken: 0,
             moved: at,
+            raised: None,
             pending: None,
         }
     }
@@ -119,14 +130,20 @@ impl Live {
             taken: self.account.taken(),
             missed: self.missed,
             largest,
-            pace: self.pace.a_second(),
+            pace: match common.is_retiring {
+                true => 0,
+                false => self.pace.a_second(),
+            },
             holders: common.holders,
-            is_idle: common.at.duration_since(self.moved) >= IDLE,
-            may_lower: common.is_sweep,
+            is_idle: common.is_retiring || common.at.duration_since(self.moved) >= IDLE,
+            may_lower: self.may_lower(common),
         };
         let issued = match situation.step() {
             Step::Keep => situation.issued,
-            Step::Raise(to) => to,
+            Step::Raise(to) => {
+                self.raised = Some(common.at);
+                to
+            }
             // Before it is committed: nobody else may be issued what this process can still take.
             Step::Lower(to) => self.account.lower(to),
         };
@@ -187,21 +204,30 @@ impl Live {
         self.row.is_some() && written == taken && self.account.reserved() == 0
     }
 
+    /// Whether rights may be taken back: a request that waits for those that were just issued must find them.
+    fn may_lower(&self, common: &Common) -> bool {
+        let were_just_issued = self
+            .raised
+            .is_some_and(|raised| common.at.duration_since(raised) < RIGHTS_STAY);
+        (common.is_sweep || common.is_retiring) && !were_just_issued
+    }
+
     /// Reads the account's counts. Returns the largest of what was ever missing.
     fn look(&mut self, at: Instant) -> i64 {
         // First: what changes after this is told again.
         self.account.look();
         let (missed, largest) = self.account.take_missed();
         self.missed = self.missed.saturating_add(missed);
-        let (before, taken_before) = self.measured;
+        let (before, used_before) = self.measured;
         let time = at.duration_since(before);
         if time >= SHORTEST_MEASURE {
             let taken = self.account.taken();
-            if taken != taken_before {
+            let used = taken.saturating_sub(self.account.reserved());
+            if taken != self.taken {
                 self.moved = at;
             }
-            self.pace.learn(taken.saturating_sub(taken_before), time);
-            self.measured = (at, taken);
+            self.pace.learn(used.saturating_sub(used_before), time);
+            (self.measured, self.taken) = ((at, used), taken);
         }
         largest
     }

@@ -238,6 +238,15 @@ impl Ledger {
         }
     }
 
+    /// Another process serves in the place of this one, which only lets its requests end: it gives back the rights that
+    /// these do not need, now and as they end. With `false`, it serves again.
+    pub(crate) fn retire(&self, is_retiring: bool) {
+        if let Some(link) = &self.link {
+            // Without a thread, the process is ending.
+            let _ = link.messages.send(Message::Retire(is_retiring));
+        }
+    }
+
     /// Writes everything, and gives back what was not spent: nothing can be reserved after it. What is reserved counts as
     /// spent. Waits for up to 5 seconds.
     pub(crate) fn close(&self) {

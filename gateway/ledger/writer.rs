@@ -29,6 +29,8 @@ const MOST_MESSAGES: usize = 100_000;
 pub(super) enum Message {
     /// An account is new, or has changed.
     Told(Arc<Account>),
+    /// Another process serves in the place of this one; or, with `false`, does not any more.
+    Retire(bool),
     /// Write everything, and end.
     Close(Sender<()>),
     /// End without writing, as a process that is killed.
@@ -197,6 +199,10 @@ impl Writer {
             Message::Told(account) => {
                 self.status.wait();
                 self.books.tell(account);
+            }
+            Message::Retire(is_retiring) => {
+                self.books.retire(is_retiring);
+                self.next_sweep = Instant::now();
             }
             Message::Close(done) => {
                 self.take_usage();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::applied::{Amounts, Applied, Cell};
 use super::budget::{Budget, BudgetOf, Issuer};
@@ -15,6 +15,7 @@ use super::period::Calendar;
 use super::rate::{Pace, Rate, Ticks};
 use super::slots::Slots;
 use super::terms::{Amount, Counts, Limit, Period, Window};
+use crate::runtime::atomic::{AtomicI64, Ordering};
 
 /// What distinguishes cells: a limit that is changed in another way keeps its cells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,6 +91,8 @@ pub(crate) struct Book {
     /// When this process began, by both clocks.
     start: Instant,
     start_time: Timestamp,
+    /// For how long the machine was asleep since then, in microseconds.
+    asleep: AtomicI64,
 }
 
 /// The state of a rate, for the next process.
@@ -116,6 +119,7 @@ impl Book {
             earlier: HashMap::default(),
             start: Instant::now(),
             start_time: Timestamp::now(),
+            asleep: AtomicI64::new(0),
         }
     }
 
@@ -138,9 +142,18 @@ impl Book {
     /// The moment `at`, at which the clock of keys shows `time`.
     pub(crate) fn moment(&self, at: Instant, time: Timestamp) -> Moment {
         let passed = at.saturating_duration_since(self.start);
+        let asleep = SignedDuration::from_micros(self.asleep.load(Ordering::Relaxed));
         let latest = self.start_time.saturating_add(passed + CLOCK_AHEAD);
+        let latest = latest.and_then(|latest| latest.saturating_add(asleep));
         let time = latest.map_or(time, |latest| latest.min(time));
         Moment::new(self.start, at, time)
+    }
+
+    /// The machine was asleep for so long since this process began. The monotonic clock stood still meanwhile: without this,
+    /// the calendar's clock would stay behind by as much, and periods would begin late until the process ends.
+    pub(crate) fn note_asleep(&self, asleep: Duration) {
+        let asleep = i64::try_from(asleep.as_micros()).unwrap_or(i64::MAX);
+        self.asleep.fetch_max(asleep, Ordering::Relaxed);
     }
 
     /// How far the clock of keys, which shows `time` at `at`, is ahead of the calendar's.

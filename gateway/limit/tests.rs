@@ -316,6 +316,23 @@ fn a_period_that_begins_has_its_own_account_and_what_was_admitted_before_counts_
 }
 
 #[test]
+fn the_calendar_follows_a_clock_that_is_set_forward_only_by_as_much_as_the_machine_was_asleep() {
+    let book = Book::new(Arc::new(InMemory));
+    let (now, wall) = (Instant::now(), Timestamp::now());
+    let hours = |hours| wall + jiff::SignedDuration::from_hours(hours);
+    assert!(book.moment(now, hours(8)).time < hours(1));
+    book.note_asleep(Duration::from_secs(8 * 3600));
+    assert_eq!(book.moment(now, hours(8)).time, hours(8));
+    // What is noted is a total.
+    book.note_asleep(Duration::from_secs(8 * 3600));
+    book.note_asleep(NO_TIME);
+    assert_eq!(book.moment(now, hours(8)).time, hours(8));
+    assert!(book.moment(now, hours(48)).time < hours(9));
+    book.note_asleep(Duration::MAX);
+    assert_eq!(book.moment(now, hours(48)).time, hours(48));
+}
+
+#[test]
 fn an_amount_that_changes_keeps_what_was_used() {
     let book = Arc::new(Book::new(Arc::new(InMemory)));
     let ask = estimate(used(6, 0, UNIT));

@@ -137,6 +137,71 @@ fn a_process_that_does_nothing_leaves_its_rights_to_another_one() {
 }
 
 #[test]
+fn a_process_that_another_one_replaces_leaves_it_the_rights_that_its_requests_do_not_need() {
+    const AMOUNT: i64 = 1_000;
+    let folder = Folder::new();
+    let (old, new) = (folder.open(), folder.open());
+    let held = old.account(id("team"), AMOUNT);
+    // It spends so fast that it is issued much.
+    for _ in 0..60 {
+        assert!(spend(&old, &held, 10));
+    }
+    eventually("a stream begins", || {
+        let begun = held.reserve(100, AMOUNT).is_ok();
+        old.tell(&held);
+        begun
+    });
+    old.retire(true);
+    let account = new.account(id("team"), AMOUNT);
+    let start = Instant::now();
+    for _ in 0..10 {
+        // The stream goes on: the process is not idle.
+        held.settle(5, 5);
+        old.tell(&held);
+        assert!(spend(&new, &account, 20));
+    }
+    let took = start.elapsed();
+    // One that is not replaced keeps its rights until it has been idle for a second.
+    assert!(took < Duration::from_millis(900), "{took:?}");
+    // What the stream did not need comes back, too.
+    held.settle(50, 0);
+    old.tell(&held);
+    while spend(&new, &account, 10) {}
+    assert_eq!(account.taken() + held.taken(), AMOUNT);
+    // It serves again, if the other one fails.
+    new.close();
+    old.retire(false);
+    let account = old.account(id("team"), AMOUNT * 2);
+    assert!(spend(&old, &account, AMOUNT / 2));
+}
+
+#[test]
+fn reservations_that_come_and_go_are_no_spending_for_which_rights_are_held() {
+    const AMOUNT: i64 = 1_000_000;
+    let folder = Folder::new();
+    let ledger = folder.open();
+    let account = ledger.account(id("team"), AMOUNT);
+    let mut most = 0;
+    for _ in 0..10 {
+        for _ in 0..10 {
+            eventually("rights are issued", || {
+                let taken = account.reserve(2_000, AMOUNT).is_ok();
+                ledger.tell(&account);
+                taken
+            });
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        most = most.max(account.issued());
+        for _ in 0..10 {
+            account.settle(2_000, 1);
+        }
+        ledger.tell(&account);
+    }
+    // What ten of them hold, and a chunk of 2 % at most.
+    assert!(most <= 20_100 + 2 * 20_000, "{most} are issued");
+}
+
+#[test]
 fn an_account_that_nobody_uses_is_forgotten_and_comes_back_as_it_was() {
     let folder = Folder::new();
     let ledger = folder.open();

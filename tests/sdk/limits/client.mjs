@@ -8,12 +8,12 @@ const messages = [{ role: 'user', content: 'Hi' }];
 const apiKey = KEY;
 const sdks = {
   'openai-js': (scene) =>
-    new OpenAI({ apiKey, baseURL: `${URL_}/openai-js/openai/${scene}/v1`, maxRetries: 1 }).chat.completions.create({ model: 'm', messages }),
+    new OpenAI({ apiKey, baseURL: `${URL_}/openai-js/openai/${scene}/v1`, maxRetries: 1 }).chat.completions.create({ model: 'm', max_tokens: 9, messages }),
   'anthropic-js': (scene) =>
     new Anthropic({ apiKey, baseURL: `${URL_}/anthropic-js/anthropic/${scene}`, maxRetries: 1 }).messages.create({ model: 'm', max_tokens: 9, messages }),
   'genai-js': (scene) =>
     new GoogleGenAI({ apiKey, vertexai: false, httpOptions: { baseUrl: `${URL_}/genai-js/google/${scene}` } })
-      .models.generateContent({ model: 'm', contents: 'Hi' }),
+      .models.generateContent({ model: 'm', contents: 'Hi', config: { maxOutputTokens: 9 } }),
 };
 
 const thrown = [];

@@ -43,11 +43,12 @@ class Refusal:
 
 
 class Recorder:
-    """Serves refusals from files below `folder`, or passes requests on to the gateway at `server`."""
+    """Serves refusals from files below `folder`, or passes requests on to `servers`: one gateway, or, in JSON, one for each
+    scene."""
 
-    def __init__(self, folder, server):
+    def __init__(self, folder, servers):
         self.refusals = defaultdict(list)
-        self.respond = (lambda *request: forward(server, *request)) if server else (lambda *request: read(folder, *request))
+        self.respond = (lambda *request: forward(servers, *request)) if servers else (lambda *request: read(folder, *request))
         recorder = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -83,7 +84,16 @@ def read(folder, request, _):
     return refusal["status"], refusal["headers"], refusal["body"].encode()
 
 
-def forward(server, request, body):
+def forward(servers, request, body):
+    _, _, _, scene, *_ = request.path.split("/")
+    server = json.loads(servers)[scene] if servers.startswith("{") else servers
+    # The gateway admits a request that has waited as it was told: others take what has come back meanwhile.
+    while (response := pass_on(server, request, body))[0] == 200:
+        time.sleep(0.001)
+    return response
+
+
+def pass_on(server, request, body):
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(server).netloc, timeout=60)
     dropped = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
     headers = {name: value for name, value in request.headers.items() if name.lower() not in dropped}

@@ -27,7 +27,7 @@ except ImportError:
 from recorder import Recorder
 
 KEY = os.environ.get("LIMITS_KEY", "sk-any")
-CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}
 
 # Each refusal: its status, and whether the SDKs of OpenAI, Anthropic and Groq try again.
 ALL_SCENES = {
@@ -77,7 +77,7 @@ def call_openai(url):
 
 
 def call_anthropic(url):
-    anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=1).messages.create(**CHAT, max_tokens=9)
+    anthropic.Anthropic(base_url=url, api_key=KEY, max_retries=1).messages.create(**CHAT)
 
 
 def call_groq(url):
@@ -140,7 +140,7 @@ def call_genai(url, **more):
     options = types.HttpOptions(base_url=url, **more)
     # A client that nothing holds is closed before its request.
     client = genai.Client(api_key=KEY, vertexai=False, http_options=options)
-    client.models.generate_content(model="m", contents="Hi")
+    client.models.generate_content(model="m", contents="Hi", config=types.GenerateContentConfig(max_output_tokens=9))
 
 
 @scenes
