@@ -143,12 +143,17 @@ fn expectation(exchange: &Exchange, admission: &Admission, attempt: &Attempt) ->
     if admission.upgrade() {
         return Expected::Tokens;
     }
-    let method = match admission.may_be_post() {
-        true => "POST",
-        false => exchange.stats.method,
-    };
+    let method = method(exchange, admission);
     let readings = attempt.readings().map(|path| expected(method, path));
     readings.max().unwrap_or(Expected::Nothing)
+}
+
+/// The method that the provider may take the request for: a header may replace it.
+fn method(exchange: &Exchange, admission: &Admission) -> &'static str {
+    match admission.may_be_post() {
+        true => "POST",
+        false => exchange.stats.method,
+    }
 }
 
 /// Refuses a request that bills later, where a limit of tokens or money has to count it.
@@ -164,7 +169,7 @@ fn refuse_unmetered(
         is_of_use && applied.enforces() && !applied.limit.unmetered
     };
     let limit = lists.on(route).map(|(_, applied)| applied).find(counts);
-    let method = exchange.stats.method;
+    let method = method(exchange, admission);
     match limit {
         Some(by) if attempt.readings().any(|path| bills_later(method, path)) => {
             let reason = Reason::UnmeteredEndpoint;
