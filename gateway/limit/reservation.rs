@@ -220,7 +220,8 @@ impl Reservation {
                 continue;
             }
             held.count(applied, applied.used(so_far), now);
-            self.passed.extend(Passed::of(applied, held.account.as_ref()));
+            self.passed
+                .extend(Passed::of(applied, held.account.as_ref()));
             let (Cell::Budget(budget), Some(account)) = (&applied.cell, &held.account) else {
                 continue;
             };
@@ -254,7 +255,8 @@ impl Reservation {
                 (_, Outcome::AtLeast(used)) => applied.at_least(&used, all),
             };
             release(applied, &held, used, now, took);
-            self.passed.extend(Passed::of(applied, held.account.as_ref()));
+            self.passed
+                .extend(Passed::of(applied, held.account.as_ref()));
         }
     }
 

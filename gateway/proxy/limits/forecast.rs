@@ -144,7 +144,12 @@ impl Sketch<'_> {
         let mut readings = self.attempt.readings();
         if is_of_use(applied)
             && !limit.unmetered
-            && readings.any(|path| bills_later(self.method, path))
+            && readings.any(|path| {
+                bills_later(
+                    limits::method_at_provider(self.method, self.admission),
+                    path,
+                )
+            })
         {
             return Err(Reason::UnmeteredEndpoint);
         }

@@ -154,12 +154,17 @@ pub(super) fn expectation(method: &str, admission: &Admission, attempt: &Attempt
     if admission.upgrade() {
         return Expected::Tokens;
     }
-    let method = match admission.may_be_post() {
-        true => "POST",
-        false => method,
-    };
+    let method = method_at_provider(method, admission);
     let readings = attempt.readings().map(|path| expected(method, path));
     readings.max().unwrap_or(Expected::Nothing)
+}
+
+/// The method that the provider may take the request for: a header may replace it.
+pub(super) fn method_at_provider<'m>(method: &'m str, admission: &Admission) -> &'m str {
+    match admission.may_be_post() {
+        true => "POST",
+        false => method,
+    }
 }
 
 /// Refuses a request that bills later, where a limit of tokens or money has to count it.
@@ -175,7 +180,7 @@ fn refuse_unmetered(
         is_of_use && applied.enforces() && !applied.limit.unmetered
     };
     let limit = lists.on(route).map(|(_, applied)| applied).find(counts);
-    let method = exchange.stats.method;
+    let method = method_at_provider(exchange.stats.method, admission);
     match limit {
         Some(by) if attempt.readings().any(|path| bills_later(method, path)) => {
             let reason = Reason::UnmeteredEndpoint;

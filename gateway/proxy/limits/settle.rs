@@ -183,9 +183,7 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved
-        .reservation
-        .count_use(&used, exchange.moment_now());
+    let over = reserved.reservation.count_use(&used, exchange.moment_now());
     warn(exchange, &mut reserved.reservation);
     let over = over?;
     let admission = exchange.admission.as_ref()?;
