@@ -4,7 +4,9 @@
 //!
 //! The sources are the gateway's own. [`atomic`] gives them loom's atomics, which try every interleaving and every value
 //! that a relaxed read may return. What the sources build on is assumed to be correct: `arc_swap::ArcSwap` is modelled as
-//! a lock around each call, and tokio's `Notify` and `watch` are not modelled.
+//! a lock around each call, and tokio's `Notify` and `watch` are not modelled. loom has no order of all sequentially
+//! consistent accesses: such a load is modelled as an addition of nothing, which reads the latest value, as it does in
+//! that order.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +19,37 @@ mod atomic {
     use std::ops::Deref;
     use std::sync::Arc;
 
-    pub use loom::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+    pub use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+    /// Makes an atomic whose sequentially consistent loads read the latest value.
+    macro_rules! ordered {
+        ($name:ident, $value:ty, $change:ident, $nothing:expr) => {
+            #[derive(Debug, Default)]
+            pub struct $name(loom::sync::atomic::$name);
+
+            impl $name {
+                pub fn new(value: $value) -> Self {
+                    Self(loom::sync::atomic::$name::new(value))
+                }
+
+                pub fn load(&self, order: Ordering) -> $value {
+                    match order {
+                        Ordering::SeqCst => self.0.$change($nothing, Ordering::SeqCst),
+                        order => self.0.load(order),
+                    }
+                }
+            }
+
+            impl Deref for $name {
+                type Target = loom::sync::atomic::$name;
+                fn deref(&self) -> &Self::Target {
+                    &self.0
+                }
+            }
+        };
+    }
+    ordered!(AtomicI64, i64, fetch_add, 0);
+    ordered!(AtomicBool, bool, fetch_or, false);
 
     /// The guarantees of `arc_swap`, by a lock.
     pub struct ArcSwap<T>(loom::sync::Mutex<Arc<T>>);
@@ -58,6 +90,8 @@ mod limit {
     pub(crate) use super::gcra;
 }
 
+#[path = "../../gateway/limit/account.rs"]
+mod account;
 #[path = "../../gateway/runtime/clock.rs"]
 mod clock;
 #[path = "../../gateway/limit/failed_keys.rs"]
@@ -68,6 +102,13 @@ mod gcra;
 mod held_bodies;
 #[path = "../../gateway/runtime/in_flight.rs"]
 mod in_flight;
+mod limits;
+#[path = "../../gateway/limit/rate.rs"]
+mod rate;
+#[path = "../../gateway/limit/slots.rs"]
+mod slots;
+#[path = "../../gateway/limit/terms.rs"]
+mod terms;
 #[path = "../../gateway/runtime/watched.rs"]
 mod watched;
 
@@ -278,7 +319,7 @@ fn main() {
             bodies_are_never_held_beyond_the_limit_and_nothing_stays_held,
         ),
     ];
-    for (name, model) in models {
+    for (name, model) in models.into_iter().chain(limits::MODELS) {
         model();
         println!("{}", name.replace('_', " "));
     }
