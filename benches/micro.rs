@@ -189,14 +189,14 @@ fn steps() -> Vec<Step> {
         (
             "limits",
             Box::new({
-                let limits = SixLimits::new();
+                let limits = SixLimits::default();
                 move || assert_eq!(limits.request(Instant::now(), now, false), 6)
             }),
         ),
         (
             "limits_body",
             Box::new({
-                let limits = SixLimits::new();
+                let limits = SixLimits::default();
                 move || assert_eq!(limits.request(Instant::now(), now, true), 6)
             }),
         ),
@@ -223,7 +223,7 @@ fn steps() -> Vec<Step> {
 /// thread needs for its own.
 fn two_threads() -> f64 {
     const TIMES: u32 = 500_000;
-    let (limits, now) = (SixLimits::new(), Timestamp::now());
+    let (limits, now) = (SixLimits::default(), Timestamp::now());
     let start = Instant::now();
     std::thread::scope(|threads| {
         for _ in 0..2 {

@@ -144,7 +144,10 @@ impl Account {
     /// Ends a reservation of `reserved` units, of which `used` were used: more or less than was reserved.
     pub(crate) fn settle(&self, reserved: i64, used: i64) {
         add(&self.reserved, reserved.saturating_neg());
-        add(&self.taken, used.saturating_sub(reserved));
+        let more = used.saturating_sub(reserved);
+        if more != 0 {
+            add(&self.taken, more);
+        }
     }
 
     /// What is left of `amount`: less than zero if there is debt.

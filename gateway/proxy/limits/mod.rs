@@ -51,7 +51,8 @@ fn lists(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Optio
             own: key.limits.as_deref(),
             slot: &key.slot,
         };
-        plan.of_key(&holder, |name| key.labels.get(name), exchange.clock_time())
+        let now = || exchange.clock_time();
+        plan.of_key(&holder, |name| key.labels.get(name), now)
     });
     let (route, target) = (&admission.route().limits, &attempt.target().limits);
     if key.is_none() && route.all.is_empty() && target.all.is_empty() {
