@@ -114,6 +114,9 @@ pub mod testing {
             pub use crate::key::format::{generate, is_malformed};
         }
     }
+    pub mod limit {
+        pub use crate::limit::sample::SixLimits;
+    }
     pub mod metrics {
         pub use crate::metrics::Metrics;
     }

@@ -133,7 +133,7 @@ impl Account {
         // The closure always returns a value.
         let _ = self
             .missed
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, next);
         self.largest.fetch_max(units, Ordering::Relaxed);
         Untaken::NotIssued
     }
@@ -147,7 +147,10 @@ impl Account {
     /// Ends a reservation of `reserved` units, of which `used` were used: more or less than was reserved.
     pub(crate) fn settle(&self, reserved: i64, used: i64) {
         add(&self.reserved, reserved.saturating_neg());
-        add(&self.taken, used.saturating_sub(reserved));
+        let more = used.saturating_sub(reserved);
+        if more != 0 {
+            add(&self.taken, more);
+        }
     }
 
     /// What is left of `amount`: less than zero if there is debt.
@@ -163,7 +166,7 @@ impl Account {
 
     /// What this process has spent and reserved.
     pub(crate) fn taken(&self) -> i64 {
-        self.taken.load(Ordering::Relaxed)
+        self.taken.load(Ordering::SeqCst)
     }
 
     /// What all processes have spent, as far as this one knows, without what this one has reserved.
@@ -209,7 +212,7 @@ impl Account {
 
     /// What this process has reserved.
     pub(crate) fn reserved(&self) -> i64 {
-        self.reserved.load(Ordering::Relaxed)
+        self.reserved.load(Ordering::SeqCst)
     }
 
     /// What this process has been issued.
@@ -257,30 +260,33 @@ impl Account {
 
     /// What was not taken since the last call because it was not issued: the sum, and the largest.
     pub(crate) fn take_missed(&self) -> (i64, i64) {
-        let missed = self.missed.swap(0, Ordering::Relaxed);
+        let missed = self.missed.swap(0, Ordering::SeqCst);
         (missed, self.largest.load(Ordering::Relaxed))
     }
 
     /// Whether the ledger has to be told that rights are missing: true once, until it [looks](Self::look).
     pub(crate) fn hurry(&self) -> bool {
-        self.is_short() && !self.hurried.swap(true, Ordering::Relaxed)
+        self.is_short() && !self.hurried.swap(true, Ordering::SeqCst)
     }
 
     /// Whether rights were missing since the ledger looked last.
     pub(crate) fn is_short(&self) -> bool {
-        self.missed.load(Ordering::Relaxed) > 0
+        self.missed.load(Ordering::SeqCst) > 0
     }
 
     /// Whether the ledger has to be told that something has changed: true once, until it [looks](Self::look).
+    ///
+    /// A request changes a count and then reads `told`; the ledger clears `told` and then reads the counts. All four are
+    /// in one order, so either the request tells, or the ledger sees what it has changed.
     pub(crate) fn tell(&self) -> bool {
-        !self.told.load(Ordering::Relaxed) && !self.told.swap(true, Ordering::Relaxed)
+        !self.told.load(Ordering::SeqCst) && !self.told.swap(true, Ordering::SeqCst)
     }
 
     /// The ledger looks now: later changes are told again.
     pub(crate) fn look(&self) {
         // Before the counts are read: a change behind this is told again.
-        self.hurried.swap(false, Ordering::AcqRel);
-        self.told.swap(false, Ordering::AcqRel);
+        self.hurried.swap(false, Ordering::SeqCst);
+        self.told.swap(false, Ordering::SeqCst);
     }
 
     /// The most that this process may take of `amount`.
@@ -293,7 +299,7 @@ impl Account {
 
 /// Adds to a count. Counts are far from the ends of an `i64`: a limit's amount is at most half of it.
 fn add(count: &AtomicI64, units: i64) {
-    count.fetch_add(units, Ordering::Relaxed);
+    count.fetch_add(units, Ordering::SeqCst);
 }
 
 #[cfg(test)]

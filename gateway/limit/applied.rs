@@ -188,8 +188,7 @@ impl Applied {
             Cell::Slots(slots, most) if slots.taken() >= *most => Err(Why::Taken(slots.wait())),
             Cell::Slots(..) => Ok(()),
             Cell::Budget(budget) => {
-                let account = budget.at(moment.time, calendar);
-                let left = account.left(budget.amount());
+                let left = budget.left(moment.time, calendar);
                 // A budget whose last unit is taken refuses even what is expected to use nothing.
                 let fits = left >= units.max(1) || (units == 0 && left > 0);
                 if fits { Ok(()) } else { Err(Why::Spent) }

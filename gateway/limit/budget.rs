@@ -100,6 +100,15 @@ impl Budget {
         self.begin(now, calendar)
     }
 
+    /// What is left in the period that `now` is in: less than zero if there is debt.
+    pub(crate) fn left(&self, now: Timestamp, calendar: &Calendar) -> i64 {
+        let current = self.current.load();
+        match now < current.id().end {
+            true => current.left(self.amount()),
+            false => self.begin(now, calendar).left(self.amount()),
+        }
+    }
+
     /// The account of the current period.
     pub(crate) fn current(&self) -> Arc<Account> {
         self.current.load_full()

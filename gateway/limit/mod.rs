@@ -25,6 +25,7 @@ pub(crate) mod period;
 pub(crate) mod plan;
 pub(crate) mod rate;
 pub(crate) mod reservation;
+pub(crate) mod sample;
 pub(crate) mod slot;
 pub(crate) mod slots;
 pub(crate) mod terms;

@@ -104,12 +104,12 @@ impl Plan {
     }
 
     /// The limits of a key; `None` if it has none. `label` is the value of one of its labels. They are put together at
-    /// the first request of the key in this plan.
+    /// the first request of the key in this plan, which asks for the time.
     pub(crate) fn of_key<'k>(
         &self,
         holder: &Holder<'_>,
         label: impl Fn(&str) -> Option<&'k str>,
-        now: Timestamp,
+        now: impl FnOnce() -> Timestamp,
     ) -> Option<Arc<Limits>> {
         if !self.is_keyed && holder.own.is_none() {
             return None;
@@ -119,7 +119,7 @@ impl Plan {
         {
             return Some(known);
         }
-        Some(self.put_together(holder, label, now))
+        Some(self.put_together(holder, label, now()))
     }
 
     #[cold]

@@ -91,7 +91,8 @@ impl Reservation {
         ask: &Ask,
         moment: Moment,
     ) -> Result<(), Box<Refused>> {
-        let mut wanted = Vec::with_capacity(6);
+        // From here on, what is in the list is wanted, and not held yet.
+        let kept = self.held.len();
         let mut refused: Option<Box<Refused>> = None;
         for (place, applied) in self.lists.on(route).filter(|(_, applied)| holds(applied)) {
             let calendar = &self.plan.calendar;
@@ -100,20 +101,44 @@ impl Reservation {
                 Ok(units)
             });
             match checked {
-                Ok(units) => wanted.push((place, units)),
+                Ok(units) => self.held.push(Held {
+                    place,
+                    units,
+                    counted: 0,
+                    account: None,
+                }),
                 Err(_) if !applied.enforces() => observe(&mut self.observed, place),
                 Err(why) => worse(&mut refused, applied, why, moment, &self.plan),
             }
         }
         if let Some(refused) = refused {
             self.observed.clear();
+            self.held.truncate(kept);
             return Err(refused);
         }
-        let kept = self.held.len();
-        for (place, units) in wanted {
-            if let Err(refused) = self.take_one(place, units, moment) {
-                self.give_back_from(kept);
-                return Err(refused);
+        self.take_from(kept, moment)
+    }
+
+    /// Takes what is wanted from the index `kept` on, or nothing of it.
+    fn take_from(&mut self, kept: usize, moment: Moment) -> Result<(), Box<Refused>> {
+        let mut next = kept;
+        while let Some(held) = self.held.get_mut(next) {
+            let Some(applied) = self.lists.get(held.place) else {
+                self.held.remove(next);
+                continue;
+            };
+            match take_one(applied, held, moment, &self.plan) {
+                Ok(()) => next += 1,
+                Err(_) if !applied.enforces() => {
+                    observe(&mut self.observed, held.place);
+                    self.held.remove(next);
+                }
+                Err(why) => {
+                    let refused = refused(applied, why, moment, &self.plan);
+                    self.held.truncate(next);
+                    self.give_back_from(kept);
+                    return Err(refused);
+                }
             }
         }
         Ok(())
@@ -121,13 +146,8 @@ impl Reservation {
 
     /// Changes what is held of tokens and money to `ask`, and takes nothing at all if one limit refuses that.
     pub(crate) fn change(&mut self, ask: &Ask, moment: Moment) -> Result<(), Box<Refused>> {
-        let lists = self.lists.clone();
-        for index in 0..self.held.len() {
-            let Some((applied, held)) = self
-                .held
-                .get_mut(index)
-                .and_then(|held| Some((lists.get(held.place)?, held)))
-            else {
+        for held in &mut self.held {
+            let Some(applied) = self.lists.get(held.place) else {
                 continue;
             };
             match change_one(applied, held, ask, moment) {
@@ -137,45 +157,6 @@ impl Reservation {
             }
         }
         Ok(())
-    }
-
-    fn take_one(&mut self, place: Place, units: i64, moment: Moment) -> Result<(), Box<Refused>> {
-        let Some(applied) = self.lists.get(place) else {
-            return Ok(());
-        };
-        let taken = match &applied.cell {
-            Cell::Rate(rate, pace) => rate
-                .reserve(units, moment.ticks, *pace)
-                .map(|()| None)
-                .map_err(Why::Wait),
-            Cell::Slots(slots, most) => match slots.take(*most) {
-                true => Ok(None),
-                false => Err(Why::Taken(slots.wait())),
-            },
-            Cell::Budget(budget) => {
-                let account = budget.at(moment.time, &self.plan.calendar);
-                let reserved = account.reserve(units, budget.amount());
-                // More rights are wanted for the next request, or for this one.
-                budget.tell(&account);
-                reserved.map(|()| Some(account)).map_err(why_untaken)
-            }
-        };
-        match taken {
-            Ok(account) => {
-                self.held.push(Held {
-                    place,
-                    units,
-                    counted: 0,
-                    account,
-                });
-                Ok(())
-            }
-            Err(_) if !applied.enforces() => {
-                observe(&mut self.observed, place);
-                Ok(())
-            }
-            Err(why) => Err(refused(applied, why, moment, &self.plan)),
-        }
     }
 
     /// Gives back all that is held from the index `from` on, in reverse: nothing of it was used, requests included.
@@ -323,6 +304,8 @@ fn settle(
     now: Moment,
 ) {
     match (&applied.cell, account) {
+        // A request was counted when it was admitted.
+        _ if reserved == 0 && used == 0 => {}
         (Cell::Rate(rate, pace), _) => rate.settle(reserved, used, now.ticks, *pace),
         (Cell::Budget(budget), Some(account)) => {
             account.settle(reserved, used);
@@ -340,6 +323,25 @@ fn release(applied: &Applied, held: &Held, used: i64, now: Moment, took: Duratio
         Cell::Slots(slots, _) => slots.give_back(took),
         Cell::Rate(..) => settle(applied, None, held.units, rest.max(0), now),
         Cell::Budget(_) => settle(applied, held.account.as_ref(), held.units, rest, now),
+    }
+}
+
+/// Takes what is wanted of one limit.
+fn take_one(applied: &Applied, held: &mut Held, moment: Moment, plan: &Plan) -> Result<(), Why> {
+    match &applied.cell {
+        Cell::Rate(rate, pace) => rate
+            .reserve(held.units, moment.ticks, *pace)
+            .map_err(Why::Wait),
+        Cell::Slots(slots, most) if slots.take(*most) => Ok(()),
+        Cell::Slots(slots, _) => Err(Why::Taken(slots.wait())),
+        Cell::Budget(budget) => {
+            let account = budget.at(moment.time, &plan.calendar);
+            let reserved = account.reserve(held.units, budget.amount());
+            // More rights are wanted for the next request, or for this one.
+            budget.tell(&account);
+            held.account = Some(account);
+            reserved.map_err(why_untaken)
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl House {
         };
         let label = |name: &str| (name == "team").then_some("search");
         Lists {
-            key: self.plan.of_key(&holder, label, self.time),
+            key: self.plan.of_key(&holder, label, || self.time),
             route: self.plan.of_route(&self.route, self.time),
             target: self.plan.of_target(&self.route, &self.provider, self.time),
         }

@@ -220,7 +220,7 @@ fn levels_of_a_million_cells() {
                 own: None,
                 slot: &slot,
             };
-            house.plan.of_key(&holder, |_| None, house.time);
+            house.plan.of_key(&holder, |_| None, || house.time);
             slot
         })
         .collect();

@@ -63,7 +63,7 @@ impl Forecast {
 /// What each limit of the request would take. `learnt` is what requests like it used so far.
 pub(crate) fn forecast(sketch: &Sketch<'_>, learnt: Amounts) -> Vec<Forecast> {
     let (admission, attempt) = (sketch.admission, sketch.attempt);
-    let Some(lists) = limits::lists(&sketch.rules.plan, sketch.now, admission, attempt) else {
+    let Some(lists) = limits::lists(&sketch.rules.plan, || sketch.now, admission, attempt) else {
         return Vec::new();
     };
     let reader = sketch.reader();

@@ -48,7 +48,7 @@ const LEDGER_LOOK: Duration = Duration::from_millis(2);
 /// The limits of a request that comes at `now`; `None` if it has none.
 pub(super) fn lists(
     plan: &Plan,
-    now: Timestamp,
+    now: impl FnOnce() -> Timestamp,
     admission: &Admission,
     attempt: &Attempt,
 ) -> Option<Lists> {
@@ -82,7 +82,7 @@ pub(super) async fn head(
     attempt: &Attempt,
 ) -> Result<(), Rejection> {
     let plan = &exchange.rules.plan;
-    let Some(lists) = lists(plan, exchange.clock_time(), admission, attempt) else {
+    let Some(lists) = lists(plan, || exchange.clock_time(), admission, attempt) else {
         return Ok(());
     };
     // In a box: only requests with limits need the room.
