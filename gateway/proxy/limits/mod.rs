@@ -215,8 +215,16 @@ pub(super) async fn body(exchange: &mut Exchange) -> Result<(), Rejection> {
 }
 
 /// The second point, for a request whose body goes up as it comes: at its end. Fails before the last chunk is sent.
-pub(super) async fn end_of_body(exchange: &mut Exchange, is_end: bool) -> Result<()> {
-    if !is_end {
+///
+/// A body of `declared` bytes is whole for the provider once so many are there, also if the client keeps the end of an
+/// HTTP/2 stream back.
+pub(super) async fn end_of_body(
+    exchange: &mut Exchange,
+    is_end: bool,
+    declared: u64,
+) -> Result<()> {
+    let is_whole = declared > 0 && exchange.stats.request_bytes >= declared;
+    if !is_end && !is_whole {
         return Ok(());
     }
     let Some(reader) = take_reader(exchange) else {
