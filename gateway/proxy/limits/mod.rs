@@ -98,13 +98,18 @@ async fn take(
         true => Amounts::default(),
         false => lists.estimate(declared_length(request)),
     };
+    // The messages of a WebSocket name its models, and how much they ask for: any model, and without a bound.
+    let is_open_ended = admission.upgrade();
     let ask = Ask {
         estimate,
-        most: Most::Later,
+        most: match is_open_ended {
+            true => Most::Unbounded,
+            false => Most::Later,
+        },
     };
     let holds = |applied: &Applied| {
         let is_of_use = !matches!(applied.limit.counts, Counts::Requests | Counts::Parallel);
-        !applied.has_models() && (expected != Expected::Nothing || !is_of_use)
+        (!applied.has_models() || is_open_ended) && (expected != Expected::Nothing || !is_of_use)
     };
     let moment = exchange.moment();
     let mut reservation = Reservation::new(lists, exchange.rules.plan.clone(), moment);

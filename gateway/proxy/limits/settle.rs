@@ -161,9 +161,9 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved
-        .reservation
-        .count_use(&used, exchange.moment_now())?;
+    let is_open_ended = exchange.stats.conversation.is_some();
+    let now = exchange.moment_now();
+    let over = reserved.reservation.count_use(&used, now, is_open_ended)?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
     Some(refusal(exchange, admission, &over, reason, None, None))
