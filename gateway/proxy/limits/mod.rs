@@ -276,6 +276,7 @@ async fn change_reserved(
         list: exchange.rules.prices.as_deref(),
         provider: &attempt.provider().name,
         model: named,
+        is_reported: attempt.provider().kind.reports_cost == Some(true),
         day: exchange.time.to_zoned(TimeZone::UTC).date(),
     };
     let is_for = |applied: &Applied| applied.is_for(model.as_deref());
