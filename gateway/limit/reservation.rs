@@ -126,11 +126,17 @@ impl Reservation {
             else {
                 continue;
             };
-            if let Err(why) = change_one(applied, held, ask, moment)
-                && applied.enforces()
-            {
-                let refused = refused(applied, why, moment, &self.plan);
-                return Err(refused);
+            match change_one(applied, held, ask, moment) {
+                Ok(()) => {}
+                Err(why) if applied.enforces() => {
+                    return Err(refused(applied, why, moment, &self.plan));
+                }
+                Err(_) => {
+                    let place = held.place;
+                    if !self.observed.contains(&place) {
+                        self.observed.push(place);
+                    }
+                }
             }
         }
         Ok(())
