@@ -258,10 +258,19 @@ impl Account {
         self.amount.swap(units, Ordering::Relaxed) != units
     }
 
-    /// What was not taken since the last call because it was not issued: the sum, and the largest.
+    /// What was not taken since the last call because it was not issued: the sum, and the largest. The largest is half of
+    /// what it was after a call since which nothing was missing: one large request does not keep much issued for long.
     pub(crate) fn take_missed(&self) -> (i64, i64) {
         let missed = self.missed.swap(0, Ordering::SeqCst);
-        (missed, self.largest.load(Ordering::Relaxed))
+        let largest = self.largest.load(Ordering::Relaxed);
+        if missed == 0 {
+            // One that came meanwhile stays.
+            let (relaxed, half) = (Ordering::Relaxed, largest / 2);
+            let _ = self
+                .largest
+                .compare_exchange(largest, half, relaxed, relaxed);
+        }
+        (missed, largest)
     }
 
     /// Whether the ledger has to be told that rights are missing: true once, until it [looks](Self::look).
@@ -297,9 +306,11 @@ impl Account {
     }
 }
 
-/// Adds to a count. Counts are far from the ends of an `i64`: a limit's amount is at most half of it.
+/// Adds to a count. One that a provider has told absurd use of stays at the end: a sum that wraps would be money again.
 fn add(count: &AtomicI64, units: i64) {
-    count.fetch_add(units, Ordering::SeqCst);
+    let next = |count: i64| Some(count.saturating_add(units));
+    // The closure always returns a value.
+    let _ = count.fetch_update(Ordering::SeqCst, Ordering::Relaxed, next);
 }
 
 #[cfg(test)]
@@ -395,6 +406,27 @@ mod tests {
                 .sum()
         });
         assert_eq!(told, 3);
+    }
+
+    #[test]
+    fn one_large_request_is_forgotten_when_nothing_is_missing() {
+        let account = account();
+        assert_eq!(account.reserve(80, 100), Err(Untaken::NotIssued));
+        assert_eq!(account.take_missed(), (80, 80));
+        let largest = (0..8).map(|_| account.take_missed().1).last();
+        assert_eq!(largest, Some(0));
+    }
+
+    #[test]
+    fn no_count_wraps_whatever_a_provider_tells() {
+        let account = Account::unbounded(account().id().clone());
+        for _ in 0..2000 {
+            account.reserve_as_debt(1);
+        }
+        for _ in 0..2000 {
+            account.settle(1, i64::MAX / 1024);
+        }
+        assert!(account.left(100) < 0, "{}", account.left(100));
     }
 
     #[test]

@@ -154,6 +154,15 @@ impl Applied {
         match (self.limit.reserve, &ask.most) {
             (Reserve::None, _) => Ok(0),
             (Reserve::Estimate, _) => Ok(estimate),
+            // A bound of the tokens, and no price.
+            (Reserve::Max, Most::Known(most))
+                if counts == Counts::Money && most.money.is_none() =>
+            {
+                match self.limit.unbounded {
+                    true => Err(Why::Unbounded),
+                    false => Ok(estimate),
+                }
+            }
             (Reserve::Max, Most::Known(most)) => {
                 let units = most.units(counts);
                 let fits = units <= self.capacity();

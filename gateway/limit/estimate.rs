@@ -17,6 +17,7 @@ const WEIGHT: f32 = 1.0 / 16.0;
 #[derive(Debug, Default)]
 pub(crate) struct Learnt {
     input_per_byte: Average,
+    input: Average,
     output: Average,
     money: Average,
 }
@@ -26,6 +27,7 @@ impl Learnt {
     pub(crate) fn add(&self, bytes: u64, used: &Amounts) {
         if bytes > 0 && used.input > 0 {
             self.input_per_byte.add(float(used.input) / float(bytes));
+            self.input.add(float(used.input));
         }
         self.output.add(float(used.output));
         if let Some(money) = used.money {
@@ -42,8 +44,10 @@ pub(crate) fn estimate(key: Option<&Learnt>, route: &Learnt, bytes: u64) -> Amou
         own.or_else(|| of(route).high())
     };
     let per_byte = high(|learnt| &learnt.input_per_byte).unwrap_or(TOKENS_PER_BYTE);
+    // Requests that refer to what is not in them have more tokens than bytes: that makes no longer one's larger.
+    let most = high(|learnt| &learnt.input).map_or(float(bytes), |input| input.max(float(bytes)));
     Amounts {
-        input: whole(per_byte * float(bytes)),
+        input: whole((per_byte * float(bytes)).min(most)),
         cached: 0,
         output: whole(high(|learnt| &learnt.output).unwrap_or(OUTPUT)),
         money: high(|learnt| &learnt.money).map(whole),
@@ -149,6 +153,16 @@ mod tests {
             (200..=201).contains(&own.input) && own.output <= 1,
             "{own:?}"
         );
+    }
+
+    #[test]
+    fn short_requests_with_much_input_make_no_long_ones_estimate_absurd() {
+        let route = Learnt::default();
+        route.add(50, &used(100_000, 10));
+        let short = estimate(None, &route, 50);
+        assert!((100_000..=150_000).contains(&short.input), "{short:?}");
+        let long = estimate(None, &route, 30_000);
+        assert!(long.input <= 150_000, "{long:?}");
     }
 
     #[test]

@@ -191,7 +191,14 @@ impl Reservation {
     }
 
     /// Counts what a request has used so far. Returns the limit that wants its stream cut, if nothing is left of one.
-    pub(crate) fn count_use(&mut self, so_far: &Amounts, now: Moment) -> Option<Applied> {
+    /// `is_open_ended`: what comes next is another response. It counts in the period in which it ends, and is cut by every
+    /// limit.
+    pub(crate) fn count_use(
+        &mut self,
+        so_far: &Amounts,
+        now: Moment,
+        is_open_ended: bool,
+    ) -> Option<Applied> {
         let mut cut = None;
         for held in &mut self.held {
             let Some(applied) = self.lists.get(held.place) else {
@@ -200,14 +207,18 @@ impl Reservation {
             if matches!(applied.limit.counts, Counts::Requests | Counts::Parallel) {
                 continue;
             }
+            if is_open_ended {
+                held.follow(applied, now, &self.plan);
+            }
             held.count(applied, applied.used(so_far), now);
             self.passed
                 .extend(Passed::of(applied, held.account.as_ref()));
             let (Cell::Budget(budget), Some(account)) = (&applied.cell, &held.account) else {
                 continue;
             };
-            let cuts = applied.limit.over_budget == OverBudget::Cut && applied.enforces();
-            if cuts && account.left(budget.amount()) < 0 {
+            let cuts = applied.limit.over_budget == OverBudget::Cut || is_open_ended;
+            let least = i64::from(is_open_ended);
+            if cuts && applied.enforces() && account.left(budget.amount()) < least {
                 cut = Some(applied.clone());
             }
         }
@@ -280,6 +291,19 @@ impl Held {
     /// The units that are reserved, and those that have been counted.
     fn all(&self) -> i64 {
         self.units.saturating_add(self.counted)
+    }
+
+    /// Goes on in the account of the period that `now` is in.
+    fn follow(&mut self, applied: &Applied, now: Moment, plan: &Plan) {
+        let (Cell::Budget(budget), Some(account)) = (&applied.cell, &self.account) else {
+            return;
+        };
+        if account.id().end > now.time {
+            return;
+        }
+        account.settle(std::mem::take(&mut self.units), 0);
+        budget.tell(account);
+        self.account = Some(budget.at(now.time, &plan.calendar));
     }
 
     /// Counts what was used of it so far, `used` units, and reserves the rest of what was reserved on.

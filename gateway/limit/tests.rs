@@ -439,17 +439,17 @@ fn a_stream_that_goes_on_is_charged_meanwhile_and_cut_if_its_limit_says_so() {
     let mut stream = house.take(&ask, house.at(NO_TIME)).ok().unwrap();
     assert!(
         stream
-            .count_use(&used(10, 5, UNIT / 20), house.at(NO_TIME))
+            .count_use(&used(10, 5, UNIT / 20), house.at(NO_TIME), false)
             .is_none()
     );
     assert!(
         stream
-            .count_use(&used(10, 490, UNIT / 2), house.at(NO_TIME))
+            .count_use(&used(10, 490, UNIT / 2), house.at(NO_TIME), false)
             .is_none()
     );
     assert_eq!(house.state(house.at(NO_TIME)), [500_000_000, 500]);
     let over = stream
-        .count_use(&used(10, 4990, UNIT + 1), house.at(NO_TIME))
+        .count_use(&used(10, 4990, UNIT + 1), house.at(NO_TIME), false)
         .unwrap();
     assert_eq!(&*over.limit.name, "money");
     stream.settle(
@@ -594,7 +594,7 @@ proptest! {
                 Step::TopUp(index, so_far) => {
                     let count = open.len().max(1);
                     if let Some((taken, reserved)) = open.get_mut(index % count) {
-                        taken.count_use(&so_far, at);
+                        taken.count_use(&so_far, at, false);
                         let more = taken.held().find(|(it, _)| &*it.limit.name == "money").unwrap().1;
                         spent += more - *reserved;
                         *reserved = more;

@@ -128,7 +128,8 @@ impl ProxyHttp for Proxy {
         &self, session: &mut Session, body: &mut Option<Bytes>, end: bool, exchange: &mut Ctx,
     ) -> Result<()> {
         body::up(session, exchange, body, end)?;
-        limits::end_of_body(exchange, end).await
+        let declared = head::declared_length(session.req_header());
+        limits::end_of_body(exchange, end, declared).await
     }
 
     /// 2 forward: the connection broke. `retry::judge` decides whether the request is sent again.

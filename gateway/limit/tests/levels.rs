@@ -135,9 +135,9 @@ fn the_percentages_that_a_request_passes_are_told_once_while_it_goes_on_or_at_it
     };
     let mut stream = house.take(&ask, now).ok().unwrap();
     let mut short = house.take(&ask, now).ok().unwrap();
-    stream.count_use(&used(1, 1, UNIT / 2), now);
+    stream.count_use(&used(1, 1, UNIT / 2), now, false);
     assert_eq!(percents(&mut stream), [0; 0]);
-    stream.count_use(&used(1, 1, UNIT), now);
+    stream.count_use(&used(1, 1, UNIT), now, false);
     assert_eq!(percents(&mut stream), [50]);
     short.settle(Outcome::Used(used(1, 1, UNIT / 10)), now, NO_TIME);
     assert_eq!(percents(&mut short), [0; 0]);

@@ -128,6 +128,7 @@ impl Sketch<'_> {
         Prices {
             list: self.rules.prices.as_deref(),
             provider: &self.attempt.provider().name,
+            is_reported: self.attempt.provider().kind.reports_cost == Some(true),
             model,
             day: self.now.to_zoned(TimeZone::UTC).date(),
         }

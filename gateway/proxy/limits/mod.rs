@@ -106,13 +106,18 @@ async fn take(
         true => Amounts::default(),
         false => lists.estimate(declared_length(request)),
     };
+    // The messages of a WebSocket name its models, and how much they ask for: any model, and without a bound.
+    let is_open_ended = admission.upgrade();
     let ask = Ask {
         estimate,
-        most: Most::Later,
+        most: match is_open_ended {
+            true => Most::Unbounded,
+            false => Most::Later,
+        },
     };
     let holds = |applied: &Applied| {
         let is_of_use = !matches!(applied.limit.counts, Counts::Requests | Counts::Parallel);
-        !applied.has_models() && (expected != Expected::Nothing || !is_of_use)
+        (!applied.has_models() || is_open_ended) && (expected != Expected::Nothing || !is_of_use)
     };
     let moment = exchange.moment();
     let mut reservation = Reservation::new(lists, exchange.rules.plan.clone(), moment);
@@ -232,8 +237,16 @@ pub(super) async fn body(exchange: &mut Exchange) -> Result<(), Rejection> {
 }
 
 /// The second point, for a request whose body goes up as it comes: at its end. Fails before the last chunk is sent.
-pub(super) async fn end_of_body(exchange: &mut Exchange, is_end: bool) -> Result<()> {
-    if !is_end {
+///
+/// A body of `declared` bytes is whole for the provider once so many are there, also if the client keeps the end of an
+/// HTTP/2 stream back.
+pub(super) async fn end_of_body(
+    exchange: &mut Exchange,
+    is_end: bool,
+    declared: u64,
+) -> Result<()> {
+    let is_whole = declared > 0 && exchange.stats.request_bytes >= declared;
+    if !is_end && !is_whole {
         return Ok(());
     }
     let Some(reader) = take_reader(exchange) else {
@@ -280,6 +293,7 @@ async fn change_reserved(
         list: exchange.rules.prices.as_deref(),
         provider: &attempt.provider().name,
         model: named,
+        is_reported: attempt.provider().kind.reports_cost == Some(true),
         day: exchange.time.to_zoned(TimeZone::UTC).date(),
     };
     let is_for = |applied: &Applied| applied.is_for(model.as_deref());

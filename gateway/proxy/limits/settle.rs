@@ -147,8 +147,10 @@ fn cost_of(
 ) -> Option<u64> {
     let target = exchange.attempt.as_ref()?.target();
     let prices = exchange.rules.prices.as_deref();
-    let model = model.or(reserved.model.as_deref()).unwrap_or_default();
-    let (cost, _) = price(prices, target, exchange.time, model, usage);
+    let cost = |model| price(prices, target, exchange.time, model, usage).0;
+    let asked = reserved.model.as_deref();
+    // The response may name a model that has no price: then it is the one that the request named.
+    let cost = cost(model.or(asked).unwrap_or_default()).or_else(|| cost(asked?));
     cost.map(|cost| whole_billionths(cost.cost))
 }
 
@@ -183,7 +185,9 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved.reservation.count_use(&used, exchange.moment_now());
+    let is_open_ended = exchange.stats.conversation.is_some();
+    let now = exchange.moment_now();
+    let over = reserved.reservation.count_use(&used, now, is_open_ended);
     warn(exchange, &mut reserved.reservation);
     let over = over?;
     let admission = exchange.admission.as_ref()?;

@@ -15,14 +15,22 @@ pub(in crate::proxy) struct Prices<'p> {
     pub(in crate::proxy) provider: &'p str,
     /// The model, if the request names one.
     pub(in crate::proxy) model: Option<&'p str>,
+    /// Whether the provider reports the cost of each response itself.
+    pub(in crate::proxy) is_reported: bool,
     /// The day on which the request came.
     pub(in crate::proxy) day: Date,
 }
 
 impl Prices<'_> {
-    /// Whether there are prices, and none for the model.
+    /// Whether the cost will not be known: there is no price for the model, or there are no prices at all.
     pub(in crate::proxy) fn lack_model(&self) -> bool {
-        let (Some(list), Some(model)) = (self.list, self.model) else {
+        if self.is_reported {
+            return false;
+        }
+        let Some(list) = self.list else {
+            return true;
+        };
+        let Some(model) = self.model else {
             return false;
         };
         list.estimate(self.provider, model, self.day, 1, 1)
@@ -82,7 +90,11 @@ fn most(asked: &Asked<'_>, cap: Option<u64>, prices: Prices<'_>) -> Most {
         input,
         cached: 0,
         output,
-        money: prices.most(input, output),
+        money: match prices.lack_model() {
+            // A limit that lets it pass counts no cost of it.
+            true => Some(0),
+            false => prices.most(input, output),
+        },
     })
 }
 

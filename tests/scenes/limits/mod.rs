@@ -1,6 +1,7 @@
 //! Limits: what is admitted, refused, counted and remembered.
 
 mod admission;
+mod attacks;
 mod bodies;
 mod books;
 mod memory;

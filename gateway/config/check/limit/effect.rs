@@ -27,6 +27,10 @@ impl Checker<'_> {
         let is_metered = has(|(counts, _)| matches!(counts, Counts::Tokens(_) | Counts::Money));
         let is_input =
             has(|(counts, _)| matches!(counts, Counts::Tokens(Tokens { input: true, .. })));
+        let is_cut = has(|(counts, amount)| {
+            let is_metered = matches!(counts, Counts::Tokens(_) | Counts::Money);
+            is_metered && matches!(amount, Amount::Budget { .. })
+        });
         let is_max = file.reserve.as_ref().is_some_and(|it| it.value == "max");
         let metered = "tokens or a budget";
         let word = |given: &Option<Located<String>>, default: &str| at(given.as_ref(), default);
@@ -64,8 +68,8 @@ impl Checker<'_> {
             (
                 "over_budget_streams",
                 word(&file.over_budget_streams, "finish"),
-                is_metered,
-                metered,
+                is_cut,
+                "a budget, or tokens per day or longer",
             ),
             (
                 "unpriced",
