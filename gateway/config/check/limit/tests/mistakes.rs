@@ -241,8 +241,8 @@ fn a_setting_that_nothing_in_the_limit_uses_is_refused_and_its_default_is_not() 
         (
             "over_budget_streams = \"cut\"",
             "over_budget_streams = \"finish\"",
-            "parallel = 1",
             "tokens = \"9 per minute\"",
+            "tokens = \"9 per day\"",
         ),
         (
             "soft_budget = \"80%\"",
