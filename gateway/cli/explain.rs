@@ -5,7 +5,6 @@ mod limits;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use self::limits::{Content, Limits};
 use clap::Args;
 use http::HeaderMap;
 use http::header::HOST;
@@ -75,7 +74,7 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
     let mut said = String::new();
     let explained = Explained {
         standing: &standing,
-        content: Content {
+        content: limits::Content {
             body: body.as_deref(),
             bytes: size.or(options.body_size).unwrap_or_default(),
             model: options.model.as_deref(),
@@ -207,7 +206,7 @@ fn head_of(request: &RequestHeader) -> Vec<u8> {
 struct Explained<'e> {
     standing: &'e Standing,
     /// What is known of its body.
-    content: Content<'e>,
+    content: limits::Content<'e>,
     snapshot: &'e Snapshot,
     request: &'e RequestHeader,
     /// The origin of the gateway, for suggestions.
@@ -241,7 +240,7 @@ impl<'e> Explained<'e> {
             self.suggest(reason, &path.path, said);
             reason
         })?;
-        let limits = Limits {
+        let limits = limits::Limits {
             standing: self.standing,
             snapshot: self.snapshot,
             request: self.request,

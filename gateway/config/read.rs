@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::check;
 use super::error::ConfigErrors;
-use super::fetch::timezone_of;
+use super::fetch::timezone::timezone_of;
 use super::file::GatewayFile;
 use crate::document::{Document, Location, Problems, Severity};
 use crate::runtime::regular_file::{LARGEST_TOML, read_text};

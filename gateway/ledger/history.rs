@@ -142,8 +142,7 @@ impl Sums {
 
     /// The sums in the order of [`COLUMNS`].
     fn all(&self) -> [i64; SUMS] {
-        let [a, b, c, d, e, f, g, h, i] = self.media;
-        [
+        let first = [
             self.requests,
             self.refusals,
             self.aborted,
@@ -155,16 +154,12 @@ impl Sums {
             self.cache_creation,
             self.reasoning,
             self.cost,
-            a,
-            b,
-            c,
-            d,
-            e,
-            f,
-            g,
-            h,
-            i,
-        ]
+        ];
+        let mut all = [0; SUMS];
+        for (sum, value) in all.iter_mut().zip(first.into_iter().chain(self.media)) {
+            *sum = value;
+        }
+        all
     }
 
     fn of(all: [i64; SUMS]) -> Self {

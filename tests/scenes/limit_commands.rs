@@ -152,9 +152,9 @@ fn a_raised_budget_admits_again_within_a_second_and_the_ledger_keeps_who_raised_
         .arg("-un")
         .output()
         .unwrap();
-    let by = format!("raised by 0.10 of bob, period month from ");
+    let by = "raised by 0.10 of bob, period month from ";
     let who = format!(", by {}", text(&user.stdout).trim());
-    assert!(shown.contains(&by) && shown.contains(&who), "{shown}");
+    assert!(shown.contains(by) && shown.contains(&who), "{shown}");
     let json: serde_json::Value =
         serde_json::from_str(&running.prints(&["limits", "show", "max_budget", "bob", "--json"]))
             .unwrap();

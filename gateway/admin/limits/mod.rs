@@ -10,7 +10,6 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use self::rows::{row, rows};
 use crate::grammar::query::{parameters, percent_decoded_text};
 use crate::ledger::{Ledger, LedgerError, Remembered, accounts};
 use crate::limit::applied::Amounts;
@@ -156,7 +155,7 @@ impl LimitsReport {
         let now = live.book.moment(Instant::now(), live.clock.now());
         let snapshot = live.snapshot();
         let cells = live.book.list();
-        let mut rows = rows(&snapshot, &cells, remembered, now, wanted);
+        let mut rows = rows::rows(&snapshot, &cells, remembered, now, wanted);
         let total = rows.len();
         rows.sort_by(most_used_first);
         rows.truncate(wanted.rows.unwrap_or(ROWS).min(MOST_ROWS));
@@ -198,7 +197,7 @@ fn most_used_first(a: &LimitRow, b: &LimitRow) -> Ordering {
 impl LimitRow {
     /// The row of a scope that has used nothing.
     pub(crate) fn unused(limit: &Limit, scope: &str) -> Self {
-        row(limit, Some(scope))
+        rows::row(limit, Some(scope))
     }
 
     /// Whether it is of this limit and scope.

@@ -29,7 +29,7 @@ pub(super) fn rows(
         now,
         wanted,
         known: HashSet::new(),
-        rows: Vec::new(),
+        made: Vec::new(),
     };
     rows.of_all(cells, remembered)
 }
@@ -87,7 +87,7 @@ struct Rows<'r> {
     wanted: &'r Wanted,
     /// The cells that have a row, and their limits.
     known: HashSet<CellId>,
-    rows: Vec<LimitRow>,
+    made: Vec<LimitRow>,
 }
 
 impl Rows<'_> {
@@ -99,7 +99,7 @@ impl Rows<'_> {
             self.of_remembered(it);
         }
         self.of_unused();
-        self.rows
+        self.made
     }
 
     fn of_cell(&mut self, id: &CellId, cell: &Counted) {
@@ -134,7 +134,7 @@ impl Rows<'_> {
             }
             _ => return,
         }
-        self.rows.push(row);
+        self.made.push(row);
     }
 
     fn of_remembered(&mut self, it: &Remembered) {
@@ -151,7 +151,7 @@ impl Rows<'_> {
         if let Some(limit) = found.cloned() {
             let mut row = row(&limit, Some(&id.scope));
             row.spend(it.spent, it.raised, it.id.end);
-            self.rows.push(row);
+            self.made.push(row);
             self.known.insert(id);
         }
     }
@@ -178,7 +178,7 @@ impl Rows<'_> {
                 let (_, end) = rules.plan.calendar.span(period, self.now.time);
                 row.spend(0, 0, end);
             }
-            self.rows.push(row);
+            self.made.push(row);
         }
     }
 }

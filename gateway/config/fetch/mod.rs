@@ -6,10 +6,9 @@
 mod egress;
 mod fetcher;
 mod provider;
-mod timezone;
+pub(super) mod timezone;
 mod tls;
 
-pub(super) use self::timezone::timezone_of;
 pub(crate) use self::tls::certificate_end;
 
 use std::path::PathBuf;
