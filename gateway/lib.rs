@@ -41,7 +41,7 @@
 //! `revoked_streams = "cut"`; and on the table of limits, at the first request of a key in a configuration. Two locks belong to one connection and are never contended: that of
 //! `server::connection::boundary`, and with `"cut"` that of the watchdog, which each poll of the exchange takes. At the
 //! end of an exchange, some metrics are looked up by label, under a read lock: those by key, refused keys, requests with
-//! a reason, tokens and cost.
+//! a reason, refusals by limits, warnings about budgets, tokens and cost.
 
 mod access_log;
 mod admin;
