@@ -145,7 +145,10 @@ fn may_do_nothing(key: &Table, gateway: &DocumentMut) -> bool {
             .and_then(|value| value.as_str());
         value == key["id"].as_str()
             && table.get("models").is_none()
-            && texts(table, "requests").contains(&"0 per day".to_owned())
+            && ["requests", "tokens"].iter().any(|name| {
+                let amounts = texts(table, name);
+                amounts.iter().any(|amount| amount == "0 per day")
+            })
     })
 }
 

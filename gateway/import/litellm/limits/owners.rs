@@ -54,7 +54,8 @@ pub(in crate::import::litellm) fn note_spent(file: &str, spent: &[String], notes
     };
     notes.lost(file, "spend", format!(
         "what was spent of running budgets does not count here, so that all of a budget may be spent again until its \
-         period ends: {}{more}; take it off by a negative amount of `keygate limits raise`",
+         period ends: {}{more}; take it off by `keygate limits raise max_budget KEY --budget=-SPENT`, or `raise NAME` of a \
+         table [[limits]]",
         named.join(", ")
     ));
 }
