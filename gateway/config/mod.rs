@@ -32,7 +32,7 @@ pub(crate) use self::limits::LimitRules;
 pub(crate) use self::meant::RouteSpec;
 pub(crate) use self::names::{is_framing, may_hold_key};
 pub use self::read::load_prices;
-pub(crate) use self::read::{Locations, locations};
+pub(crate) use self::read::{Locations, locations, records};
 pub use self::resolved::{Purpose, Resolved};
 pub use self::server::LogLevel;
 pub(crate) use self::server::{Listen, ServerConfig};

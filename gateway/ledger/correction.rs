@@ -17,9 +17,9 @@ use super::schema::counts_text;
 use crate::limit::account::AccountId;
 
 /// Units that come to the amount.
-const RAISE: &str = "raise";
+pub(super) const RAISE: &str = "raise";
 /// Units that no longer count as spent.
-const RESET: &str = "reset";
+pub(super) const RESET: &str = "reset";
 
 /// Adds `units` (less than zero: takes away) to the amount of `account` until `until`; [`Timestamp::MAX`]: to the end of
 /// its period. `who` did it.

@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
 pub(super) fn open_existing(path: &Path) -> Result<Connection, LedgerError> {
     check_header(path)?;
     // Before the database creates one.
-    let has_log = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    let has_log = has_log(path);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let checked = prepare(&connection).and_then(|()| find_damage(&connection, path, has_log));
     match checked {
@@ -54,6 +54,17 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, LedgerError> {
         Ok(()) => Ok(connection),
         // A reader that cannot write the folder cannot open a log that nobody has open. There is none then.
         Err(_) if !beside(path, "-wal").exists() => open_unchanging(path),
+        Err(error) => Err(LedgerError::database(path, error)),
+    }
+}
+
+/// Whether the ledger at `path`, which exists, can be read, and is whole where it says what was spent.
+pub(crate) fn examine(path: &Path) -> Result<(), LedgerError> {
+    let has_log = has_log(path);
+    let connection = open_for_reading(path)?;
+    match find_damage(&connection, path, has_log) {
+        Ok(None) => Ok(()),
+        Ok(Some(damage)) => Err(LedgerError::damaged(path, damage)),
         Err(error) => Err(LedgerError::database(path, error)),
     }
 }
@@ -151,6 +162,11 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
     ready.map_err(|error| LedgerError::database(path, error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Whether a log of the ledger has something in it.
+fn has_log(path: &Path) -> bool {
+    fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
 }
 
 /// Each commit is on the disk when it returns, and readers do not wait for it.

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Row, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::error::LedgerError;
 use super::file;
@@ -23,23 +24,67 @@ const MOST_SUMS: usize = 200_000;
 const LONGEST_MODEL: usize = 200;
 /// Stands for all further models.
 const OTHER: &str = "other";
+/// The most that a sum can be: two of them can be added.
+const MOST: i64 = i64::MAX / 2;
+/// For how many quarters of an hour the models are known at most: a day.
+const KNOWN_QUARTERS: i64 = 96;
+/// The columns of the sums.
+const COLUMNS: [&str; SUMS] = [
+    "requests",
+    "refusals",
+    "aborted",
+    "metered",
+    "estimated",
+    "input",
+    "output",
+    "cached",
+    "cache_creation",
+    "reasoning",
+    "cost",
+    "input_audio",
+    "cached_audio",
+    "output_audio",
+    "input_image",
+    "cached_image",
+    "output_image",
+    "input_video",
+    "cached_video",
+    "output_video",
+];
 
-/// What exchanges used.
+/// What exchanges used: the sums that `keygate usage` has of access lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sums {
-    /// Requests that were admitted.
+    /// Requests, refused ones included.
     pub(crate) requests: i64,
-    /// Requests that were refused.
+    /// Those of them that the gateway or the provider refused.
     pub(crate) refusals: i64,
+    /// Those whose client left before the end of the response.
+    pub(crate) aborted: i64,
+    /// Those whose tokens are known.
+    pub(crate) metered: i64,
+    /// Those whose tokens are an estimate.
+    pub(crate) estimated: i64,
     /// Input tokens, cached ones included.
     pub(crate) input: i64,
     /// Output tokens.
     pub(crate) output: i64,
     /// Input tokens that the provider read from its cache.
     pub(crate) cached: i64,
-    /// The cost, in billionths of the currency.
+    /// Input tokens that the provider wrote into its cache.
+    pub(crate) cache_creation: i64,
+    /// Output tokens of which the client sees nothing.
+    pub(crate) reasoning: i64,
+    /// The tokens of audio, images and video: of each those of the input, of the cache and of the output.
+    pub(crate) media: [i64; MEDIA],
+    /// The cost, in millionths of a millionth of the currency.
     pub(crate) cost: i64,
 }
+
+/// How many counts of media there are.
+const MEDIA: usize = 9;
+/// How many sums there are.
+const SUMS: usize = 11 + MEDIA;
 
 /// Whose use a sum is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,7 +104,7 @@ pub(crate) struct Whose {
 /// What one exchange used.
 #[derive(Clone, Debug)]
 pub(crate) struct UsageRow {
-    /// When it ended.
+    /// When its request came, as in its access line.
     pub(crate) at: Timestamp,
     /// Who used it.
     pub(crate) whose: Whose,
@@ -88,13 +133,69 @@ pub(super) struct History {
 
 impl Sums {
     fn add(&mut self, other: &Self) {
-        let add = |to: &mut i64, units: i64| *to = to.saturating_add(units);
-        add(&mut self.requests, other.requests);
-        add(&mut self.refusals, other.refusals);
-        add(&mut self.input, other.input);
-        add(&mut self.output, other.output);
-        add(&mut self.cached, other.cached);
-        add(&mut self.cost, other.cost);
+        let mut all = self.all();
+        for (sum, by) in all.iter_mut().zip(other.all()) {
+            *sum = sum.saturating_add(by).min(MOST);
+        }
+        *self = Self::of(all);
+    }
+
+    /// The sums in the order of [`COLUMNS`].
+    fn all(&self) -> [i64; SUMS] {
+        let [a, b, c, d, e, f, g, h, i] = self.media;
+        [
+            self.requests,
+            self.refusals,
+            self.aborted,
+            self.metered,
+            self.estimated,
+            self.input,
+            self.output,
+            self.cached,
+            self.cache_creation,
+            self.reasoning,
+            self.cost,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            i,
+        ]
+    }
+
+    fn of(all: [i64; SUMS]) -> Self {
+        let [
+            requests,
+            refusals,
+            aborted,
+            metered,
+            estimated,
+            input,
+            output,
+            cached,
+            cache_creation,
+            reasoning,
+            cost,
+            media @ ..,
+        ] = all;
+        Self {
+            requests,
+            refusals,
+            aborted,
+            metered,
+            estimated,
+            input,
+            output,
+            cached,
+            cache_creation,
+            reasoning,
+            media,
+            cost,
+        }
     }
 }
 
@@ -133,29 +234,19 @@ impl History {
 
     /// Adds the sums to the file. Returns whether there were any.
     pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        let mut statement = connection.prepare_cached(
-            "INSERT INTO history (quarter, key, route, provider, model, currency, requests, refusals, input, output,
-                 cached, cost)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-             ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,
-                 refusals = refusals + excluded.refusals, input = input + excluded.input,
-                 output = output + excluded.output, cached = cached + excluded.cached, cost = cost + excluded.cost",
-        )?;
+        let mut statement = connection.prepare_cached(&insertion())?;
         for ((quarter, whose), sums) in &self.sums {
-            statement.execute(params![
-                quarter,
-                &*whose.key,
-                &*whose.route,
-                &*whose.provider,
-                &*whose.model,
-                &*whose.currency,
-                sums.requests,
-                sums.refusals,
-                sums.input,
-                sums.output,
-                sums.cached,
-                sums.cost
-            ])?;
+            let names = [
+                &whose.key,
+                &whose.route,
+                &whose.provider,
+                &whose.model,
+                &whose.currency,
+            ];
+            let names = names.map(|name| Value::from(name.to_string()));
+            let values = [Value::from(*quarter)].into_iter().chain(names);
+            let sums = sums.all().map(Value::from);
+            statement.execute(params_from_iter(values.chain(sums)))?;
         }
         Ok(!self.sums.is_empty())
     }
@@ -168,8 +259,9 @@ impl History {
     /// The name under which `model` is counted.
     fn model(&mut self, quarter: i64, model: Arc<str>) -> Arc<str> {
         if !self.models.contains_key(&quarter) {
-            // Exchanges end in about the order of their times.
-            self.models.retain(|known, _| known.abs_diff(quarter) <= 4);
+            let newest = self.models.keys().copied().fold(quarter, i64::max);
+            self.models
+                .retain(|known, _| newest - known < KNOWN_QUARTERS);
         }
         let models = self.models.entry(quarter).or_default();
         let is_known = models.contains(&model);
@@ -207,10 +299,11 @@ fn read(
     since: Timestamp,
     until: Timestamp,
 ) -> rusqlite::Result<Vec<HistoryRow>> {
-    let mut statement = connection.prepare(
-        "SELECT quarter, key, route, provider, model, currency, requests, refusals, input, output, cached, cost
-         FROM history WHERE quarter >= ?1 AND quarter < ?2 ORDER BY quarter, key, route, provider, model, currency",
-    )?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT quarter, key, route, provider, model, currency, {} FROM history
+         WHERE quarter >= ?1 AND quarter < ?2 ORDER BY quarter, key, route, provider, model, currency",
+        COLUMNS.join(", ")
+    ))?;
     let first_from =
         |at: Timestamp| quarter_of(at) + i64::from(at.as_nanosecond() % (900 * 1_000_000_000) != 0);
     let rows = statement.query_map([first_from(since), first_from(until)], row_of)?;
@@ -230,15 +323,30 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
             model: text(4)?,
             currency: text(5)?,
         },
-        sums: Sums {
-            requests: row.get(6)?,
-            refusals: row.get(7)?,
-            input: row.get(8)?,
-            output: row.get(9)?,
-            cached: row.get(10)?,
-            cost: row.get(11)?,
-        },
+        sums: sums_of(row)?,
     })
+}
+
+fn sums_of(row: &Row<'_>) -> rusqlite::Result<Sums> {
+    let mut all = [0; SUMS];
+    for (at, sum) in all.iter_mut().enumerate() {
+        *sum = row.get(6 + at)?;
+    }
+    Ok(Sums::of(all))
+}
+
+/// The statement that adds sums. None becomes larger than the database's integers.
+fn insertion() -> String {
+    let places: Vec<_> = (1..=6 + SUMS).map(|at| format!("?{at}")).collect();
+    let additions =
+        COLUMNS.map(|it| format!("{it} = min({it}, {MOST}) + min(excluded.{it}, {MOST})"));
+    format!(
+        "INSERT INTO history (quarter, key, route, provider, model, currency, {}) VALUES ({})
+         ON CONFLICT DO UPDATE SET {}",
+        COLUMNS.join(", "),
+        places.join(", "),
+        additions.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -269,5 +377,36 @@ mod tests {
             .iter()
             .find(|((_, whose), _)| &*whose.model == OTHER);
         assert_eq!(other.unwrap().1.requests, 4_000);
+    }
+
+    #[test]
+    fn no_sum_grows_beyond_what_the_file_can_hold() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(super::super::schema::CREATE)
+            .unwrap();
+        let whose = Whose {
+            key: "alice".into(),
+            route: "".into(),
+            provider: "".into(),
+            model: "".into(),
+            currency: "".into(),
+        };
+        let all = std::array::from_fn(|at| i64::MAX - i64::try_from(at).unwrap());
+        for _ in 0..3 {
+            let mut history = History::default();
+            for _ in 0..3 {
+                let (at, whose) = (Timestamp::UNIX_EPOCH, whose.clone());
+                let sums = Sums::of(all);
+                history.add(UsageRow { at, whose, sums });
+            }
+            assert!(history.write(&connection).unwrap());
+        }
+        let rows = read(&connection, Timestamp::UNIX_EPOCH, Timestamp::MAX).unwrap();
+        assert!(
+            rows[0].sums.all().iter().all(|sum| *sum >= MOST),
+            "{rows:?}"
+        );
+        assert_eq!(rows[0].whose, whose);
     }
 }

@@ -20,6 +20,7 @@ mod holder;
 mod live;
 mod note;
 mod rate;
+mod reading;
 mod registry;
 mod rights;
 mod schema;
@@ -30,8 +31,10 @@ mod writer;
 
 pub(crate) use correction::{raise, reset};
 pub(crate) use error::LedgerError;
+pub(crate) use file::examine;
 pub(crate) use history::{HistoryRow, Sums, UsageRow, Whose, history};
-pub(crate) use rate::RateRow;
+pub(crate) use rate::{RateRow, read as read_rates};
+pub(crate) use reading::{Done, Memory, Remembered, accounts, done};
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
@@ -161,6 +164,11 @@ impl Ledger {
             // Without a thread, the process is ending.
             let _ = link.messages.send(Message::Told(account.clone()));
         }
+    }
+
+    /// The path of its file, if it has one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.link.as_ref().map(|link| &*link.path)
     }
 
     /// Whether it has a file, in which there is a history.

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::error::LedgerError;
 use super::file;
 use super::schema::{counts_of, counts_text, window_of};
+use crate::limit::book::{CellId, Per, RateState};
 use crate::limit::terms::{Counts, Window};
 
 /// The state of one limit by time.
@@ -24,6 +25,21 @@ pub(crate) struct RateRow {
     pub(crate) window: Window,
     /// When it is unused again if nothing more is taken, in microseconds of the wall clock since 1970.
     pub(crate) full_at: i64,
+}
+
+impl RateRow {
+    /// The state of the rate's cell; `None` if its time is none.
+    pub(crate) fn state(self) -> Option<RateState> {
+        Some(RateState {
+            id: CellId {
+                limit: self.limit,
+                scope: self.scope,
+                counts: self.counts,
+                per: Per::Window(self.window),
+            },
+            full_at: Timestamp::from_microsecond(self.full_at).ok()?,
+        })
+    }
 }
 
 /// Writes the states. Of what another process wrote, the later time stays.
@@ -58,7 +74,7 @@ pub(super) fn write(
 
 /// Reads the states of limits that were used shortly before `now`. Where the wall clock was set back since, a limit is
 /// unused again after the time that was left when it was written.
-pub(super) fn read(path: &Path, now: Timestamp) -> Result<Vec<RateRow>, LedgerError> {
+pub(crate) fn read(path: &Path, now: Timestamp) -> Result<Vec<RateRow>, LedgerError> {
     let connection = file::open_for_reading(path)?;
     read_from(&connection, now.as_microsecond()).map_err(|error| LedgerError::database(path, error))
 }

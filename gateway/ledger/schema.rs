@@ -1,9 +1,9 @@
 //! The tables of a ledger's file, and the texts that stand for limits in them.
 //!
-//! All amounts are in the units of their limit. All times are microseconds since 1970, but for `history.quarter`: quarters
-//! of an hour since 1970.
+//! All amounts are in the units of their limit, but for `history.cost`: millionths of a millionth of the currency. All
+//! times are microseconds since 1970, but for `history.quarter`: quarters of an hour since 1970.
 
-use crate::limit::terms::{Counts, Tokens, Window};
+use crate::limit::terms::{Counts, Period, Tokens, Window};
 
 /// `PRAGMA application_id` of a ledger: `kgld`.
 pub(super) const APPLICATION: i32 = 0x6b67_6c64;
@@ -44,8 +44,12 @@ CREATE TABLE rate (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE history (
     quarter INTEGER NOT NULL, key TEXT NOT NULL, route TEXT NOT NULL, provider TEXT NOT NULL, model TEXT NOT NULL,
-    currency TEXT NOT NULL, requests INTEGER NOT NULL, refusals INTEGER NOT NULL, input INTEGER NOT NULL,
-    output INTEGER NOT NULL, cached INTEGER NOT NULL, cost INTEGER NOT NULL,
+    currency TEXT NOT NULL, requests INTEGER NOT NULL, refusals INTEGER NOT NULL, aborted INTEGER NOT NULL,
+    metered INTEGER NOT NULL, estimated INTEGER NOT NULL, input INTEGER NOT NULL, output INTEGER NOT NULL,
+    cached INTEGER NOT NULL, cache_creation INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost INTEGER NOT NULL,
+    input_audio INTEGER NOT NULL, cached_audio INTEGER NOT NULL, output_audio INTEGER NOT NULL,
+    input_image INTEGER NOT NULL, cached_image INTEGER NOT NULL, output_image INTEGER NOT NULL,
+    input_video INTEGER NOT NULL, cached_video INTEGER NOT NULL, output_video INTEGER NOT NULL,
     PRIMARY KEY (quarter, key, route, provider, model, currency)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE note (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -82,6 +86,12 @@ pub(super) fn counts_of(text: &str) -> Option<Counts> {
     let others = [Counts::Requests, Counts::Money, Counts::Parallel];
     let mut all = others.into_iter().chain((0..8).map(tokens));
     all.find(|counts| counts_text(*counts) == text)
+}
+
+/// The period of this name.
+pub(super) fn period_of(text: &str) -> Option<Period> {
+    let mut all = Period::ALL.into_iter().chain([Period::Ever]);
+    all.find(|period| period.name() == text)
 }
 
 /// The window of this name.

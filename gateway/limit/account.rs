@@ -64,6 +64,8 @@ pub(crate) struct Account {
     told: AtomicBool,
     /// Whether the ledger has been told that rights are missing, and has not looked since.
     hurried: AtomicBool,
+    /// The most units of which a warning was given that they were used.
+    warned: AtomicI64,
 }
 
 impl Account {
@@ -90,6 +92,7 @@ impl Account {
             largest: AtomicI64::new(0),
             told: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
+            warned: AtomicI64::new(0),
         }
     }
 
@@ -161,6 +164,47 @@ impl Account {
     /// What this process has spent and reserved.
     pub(crate) fn taken(&self) -> i64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// What all processes have spent, as far as this one knows, without what this one has reserved.
+    pub(crate) fn used(&self) -> i64 {
+        self.spent().saturating_sub(self.reserved())
+    }
+
+    /// The units of `percent` of `amount`, the limit's amount for the period, and of what an operator has added to it.
+    pub(crate) fn part(&self, percent: u8, amount: i64) -> i64 {
+        let whole = i128::from(amount.saturating_add(self.raised()));
+        i64::try_from(whole * i128::from(percent) / 100).unwrap_or(i64::MAX)
+    }
+
+    /// The part of `percents`, which ascend, that was used since the last call: each is returned once, whoever calls. Those
+    /// that other processes alone have used are not returned: they have told it.
+    pub(crate) fn pass<'p>(
+        &self,
+        percents: &'p [u8],
+        amount: i64,
+    ) -> impl Iterator<Item = u8> + use<'_, 'p> {
+        let passed = self.passed(percents, amount);
+        let now = passed.map_or(0, |percent| self.part(percent, amount));
+        // Most calls find that nothing is new.
+        let is_new = now > self.warned.load(Ordering::Relaxed);
+        let before = match is_new {
+            true => self.warned.fetch_max(now, Ordering::Relaxed),
+            false => now,
+        };
+        let told = before.max(self.elsewhere.load(Ordering::Relaxed));
+        let parts = percents
+            .iter()
+            .map(move |percent| (*percent, self.part(*percent, amount)));
+        let new = parts.filter(move |(_, part)| is_new && *part > told && *part <= now);
+        new.map(|(percent, _)| percent)
+    }
+
+    /// The last of `percents`, which ascend, of `amount` that is used.
+    pub(crate) fn passed(&self, percents: &[u8], amount: i64) -> Option<u8> {
+        let used = self.used();
+        let is_passed = |percent: &&u8| used > 0 && used >= self.part(**percent, amount);
+        percents.iter().rev().find(is_passed).copied()
     }
 
     /// What this process has reserved.
@@ -282,6 +326,69 @@ mod tests {
         assert_eq!(account.reserve(50, 100), Ok(()));
         assert_eq!(account.reserve(10, 100), Err(Untaken::NotIssued));
         assert_eq!(account.reserve(11, 100), Err(Untaken::Spent));
+    }
+
+    const NONE: [u8; 0] = [];
+
+    /// The percentages of `amount` that are passed when the account has used `used` more.
+    fn passes(account: &Account, used: i64, amount: i64) -> Vec<u8> {
+        account.reserve_as_debt(used);
+        account.settle(used, used);
+        account.pass(&[50, 80, 100], amount).collect()
+    }
+
+    #[test]
+    fn each_percentage_is_passed_once() {
+        let account = Account::unbounded(account().id);
+        assert_eq!(passes(&account, 99, 200), NONE);
+        assert_eq!(passes(&account, 1, 200), [50]);
+        assert_eq!(passes(&account, 59, 200), NONE);
+        assert_eq!(account.passed(&[50, 80], 200), Some(50));
+        assert_eq!(passes(&account, 41, 200), [80, 100]);
+        assert_eq!(passes(&account, 1_000, 200), NONE);
+        assert_eq!(passes(&account, -1_000, 200), NONE);
+        assert_eq!(passes(&account, 1_000, 200), NONE);
+        // An operator has raised the amount: what is passed of the new one is told again.
+        account.grant(i64::MAX, 0, 1_800);
+        assert_eq!(account.passed(&[50, 80], 200), Some(50));
+        assert_eq!(passes(&account, 400, 200), [50, 80]);
+    }
+
+    #[test]
+    fn what_is_only_reserved_passes_no_percentage() {
+        let account = Account::unbounded(account().id);
+        assert_eq!(account.passed(&[50, 80], 200), None);
+        account.reserve(200, 200).unwrap();
+        assert_eq!(account.pass(&[50, 80], 200).count(), 0);
+        account.settle(200, 10);
+        assert_eq!(account.pass(&[50, 80], 200).count(), 0);
+    }
+
+    #[test]
+    fn what_other_processes_have_used_was_told_by_them() {
+        let account = account();
+        account.grant(100, 120, 0);
+        assert_eq!(passes(&account, 10, 200), NONE);
+        assert_eq!(account.passed(&[50, 80], 200), Some(50));
+        assert_eq!(passes(&account, 30, 200), [80]);
+    }
+
+    #[test]
+    fn of_many_threads_that_pass_a_percentage_one_is_told() {
+        let account = Account::unbounded(account().id);
+        let told: usize = std::thread::scope(|threads| {
+            let pass = || {
+                (0..1_000)
+                    .map(|_| passes(&account, 1, 4_000).len())
+                    .sum::<usize>()
+            };
+            let threads: Vec<_> = (0..4).map(|_| threads.spawn(pass)).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
+        });
+        assert_eq!(told, 3);
     }
 
     #[test]

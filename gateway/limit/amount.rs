@@ -9,15 +9,7 @@ use std::time::Duration;
 
 use super::terms::{Amount, Period, RateAmount, Window};
 use write::MONEY_DECIMALS;
-pub(crate) use write::write_amount;
-#[cfg_attr(
-    not(test),
-    expect(
-        unused_imports,
-        reason = "refusals and commands use it with the next part"
-    )
-)]
-pub(crate) use write::write_money;
+pub(crate) use write::{write_amount, write_money, write_terms};
 
 /// The most units of a budget. Sums of an amount, a raise and a debt do not overflow.
 const MOST: i64 = i64::MAX / 4;

@@ -47,7 +47,7 @@ pub(crate) struct Amounts {
 
 impl Amounts {
     /// The units of these amounts that `counts` counts.
-    fn units(&self, counts: Counts) -> i64 {
+    pub(crate) fn units(&self, counts: Counts) -> i64 {
         let units = match counts {
             Counts::Requests | Counts::Parallel => 1,
             Counts::Money => self.money.unwrap_or(0),

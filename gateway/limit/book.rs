@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::applied::{Applied, Cell};
+use super::applied::{Amounts, Applied, Cell};
 use super::budget::{Budget, BudgetOf, Issuer};
-use super::estimate::Learnt;
+use super::estimate::{Learnt, estimate};
 use super::moment::Moment;
 use super::period::Calendar;
 use super::rate::{Pace, Rate, Ticks};
@@ -42,7 +42,8 @@ pub(crate) enum Per {
 }
 
 impl Per {
-    fn of(amount: &Amount) -> Self {
+    /// The time in which a limit of `amount` counts.
+    pub(crate) fn of(amount: &Amount) -> Self {
         match amount {
             Amount::Rate(rate) => Self::Window(rate.window),
             Amount::Budget { period, .. } => Self::Period(*period),
@@ -66,9 +67,23 @@ enum Learner {
     Route,
 }
 
+/// A cell, and the limit that it counted for last.
+struct Known {
+    cell: Counted,
+    limit: Arc<Limit>,
+}
+
+type Cells = HashMap<CellId, Known, ahash::RandomState>;
+
+/// How many parts the cells are in, each with a lock of its own: whoever visits a million of them keeps few requests
+/// waiting that need a new one.
+pub(crate) const PARTS: usize = 256;
+
 /// All cells.
 pub(crate) struct Book {
-    cells: Mutex<HashMap<CellId, Counted, ahash::RandomState>>,
+    parts: [Mutex<Cells>; PARTS],
+    /// Chooses the part of a cell.
+    hasher: ahash::RandomState,
     learnt: Mutex<HashMap<(Learner, Arc<str>), Arc<Learnt>, ahash::RandomState>>,
     issuer: Arc<dyn Issuer>,
     /// When buckets are full again that processes before this one have used.
@@ -97,7 +112,8 @@ impl Book {
     /// No cells. Rights to budgets come from `issuer`.
     pub(crate) fn new(issuer: Arc<dyn Issuer>) -> Self {
         Self {
-            cells: Mutex::default(),
+            parts: std::array::from_fn(|_| Mutex::default()),
+            hasher: ahash::RandomState::new(),
             learnt: Mutex::default(),
             issuer,
             earlier: HashMap::default(),
@@ -148,15 +164,20 @@ impl Book {
 
     /// The states of the rates whose buckets are not full at `now`.
     pub(crate) fn rates(&self, now: Moment) -> Vec<RateState> {
-        let state = |(id, cell): (CellId, Counted)| {
+        let state = |id: &CellId, cell: &Counted| {
             let Counted::Rate(rate) = cell else {
                 return None;
             };
             let left = rate.when_full().since(now.ticks)?;
             let full_at = now.time.saturating_add(left).ok()?;
+            let id = id.clone();
             Some(RateState { id, full_at })
         };
-        self.list().into_iter().filter_map(state).collect()
+        let mut states = Vec::new();
+        for part in 0..PARTS {
+            self.visit(part, |id, cell, _| states.extend(state(id, cell)));
+        }
+        states
     }
 
     /// `limit` with the cell of `scope`, which begins with the limit if there is none yet. `now` is the time by the
@@ -174,20 +195,16 @@ impl Book {
             counts: limit.counts,
             per: Per::of(&limit.amount),
         };
-        let mut cells = self.cells();
+        let mut cells = self.part_of(&id);
         let cell = match limit.amount {
             Amount::Rate(amount) => {
                 let earlier = self.earlier.get(&id).copied();
-                let known = cells
-                    .entry(id)
-                    .or_insert_with(|| Counted::Rate(Arc::new(Rate::full_at(earlier))));
-                rate(known, Pace::of(&amount))
+                let begin = || Counted::Rate(Arc::new(Rate::full_at(earlier)));
+                rate(known(&mut cells, id, limit, begin), Pace::of(&amount))
             }
             Amount::AtOnce(most) => {
-                let known = cells
-                    .entry(id)
-                    .or_insert_with(|| Counted::Slots(Arc::default()));
-                slots(known, most)
+                let begin = || Counted::Slots(Arc::default());
+                slots(known(&mut cells, id, limit, begin), most)
             }
             Amount::Budget { units, period } => {
                 let of = BudgetOf {
@@ -198,10 +215,8 @@ impl Book {
                     amount: units,
                 };
                 let open = || Budget::open(of, now, calendar, &self.issuer);
-                let known = cells
-                    .entry(id)
-                    .or_insert_with(|| Counted::Budget(Arc::new(open())));
-                budget(known, units)
+                let begin = || Counted::Budget(Arc::new(open()));
+                budget(known(&mut cells, id, limit, begin), units)
             }
         };
         drop(cells);
@@ -223,6 +238,15 @@ impl Book {
         self.learnt_by(Learner::Key, id)
     }
 
+    /// The estimate for a request on `route` of the key with the id `key`, whose body has so many `bytes`.
+    pub(crate) fn estimate(&self, key: Option<&str>, route: &str, bytes: u64) -> Amounts {
+        let all = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
+        let find = |kind, name: &str| all.get(&(kind, Arc::from(name))).cloned();
+        let of_key = key.and_then(|key| find(Learner::Key, key));
+        let of_route = find(Learner::Route, route).unwrap_or_default();
+        estimate(of_key.as_deref(), &of_route, bytes)
+    }
+
     fn learnt_by(&self, kind: Learner, name: &str) -> Arc<Learnt> {
         let mut all = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry((kind, Arc::from(name))).or_default().clone()
@@ -230,9 +254,19 @@ impl Book {
 
     /// Every cell.
     pub(crate) fn list(&self) -> Vec<(CellId, Counted)> {
-        let cells = self.cells();
-        let all = cells.iter().map(|(id, cell)| (id.clone(), cell.clone()));
-        all.collect()
+        let mut all = Vec::new();
+        for part in 0..PARTS {
+            self.visit(part, |id, cell, _| all.push((id.clone(), cell.clone())));
+        }
+        all
+    }
+
+    /// Shows every cell of the part `part`, from 0 to [`PARTS`], to `look`, with the limit that it counted for last.
+    pub(crate) fn visit(&self, part: usize, mut look: impl FnMut(&CellId, &Counted, &Arc<Limit>)) {
+        let cells = self.parts.get(part).map(locked);
+        for (id, known) in cells.iter().flat_map(|cells| cells.iter()) {
+            look(id, &known.cell, &known.limit);
+        }
     }
 
     /// Forgets the cells that no configuration and no request holds, and whose limit is whole again at `now`.
@@ -240,18 +274,60 @@ impl Book {
         let mut learnt = self.learnt.lock().unwrap_or_else(PoisonError::into_inner);
         learnt.retain(|_, it| Arc::strong_count(it) > 1);
         drop(learnt);
-        self.cells().retain(|_, cell| match cell {
-            Counted::Rate(rate) => Arc::strong_count(rate) > 1 || rate.when_full() > now.ticks,
-            Counted::Slots(slots) => Arc::strong_count(slots) > 1 || slots.taken() > 0,
-            Counted::Budget(budget) => {
-                Arc::strong_count(budget) > 1 || budget.current().id().end > now.time
-            }
-        });
+        for part in &self.parts {
+            let is_used = |cell: &Counted| {
+                cell.is_held()
+                    || match cell {
+                        Counted::Rate(rate) => rate.when_full() > now.ticks,
+                        Counted::Slots(slots) => slots.taken() > 0,
+                        Counted::Budget(budget) => budget.current().id().end > now.time,
+                    }
+            };
+            locked(part).retain(|_, known| is_used(&known.cell));
+        }
     }
 
-    fn cells(&self) -> MutexGuard<'_, HashMap<CellId, Counted, ahash::RandomState>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The part of the cells that `id` is in.
+    fn part_of(&self, id: &CellId) -> MutexGuard<'_, Cells> {
+        let [first, ..] = &self.parts;
+        // Cut on a small machine: any number will do.
+        #[expect(clippy::cast_possible_truncation, reason = "see above")]
+        let index = self.hasher.hash_one(id) as usize % PARTS;
+        locked(self.parts.get(index).unwrap_or(first))
     }
+}
+
+impl Counted {
+    /// Whether a configuration or a request holds it, beside the book.
+    pub(crate) fn is_held(&self) -> bool {
+        let holders = match self {
+            Self::Rate(rate) => Arc::strong_count(rate),
+            Self::Slots(slots) => Arc::strong_count(slots),
+            Self::Budget(budget) => Arc::strong_count(budget),
+        };
+        holders > 1
+    }
+}
+
+fn locked(part: &Mutex<Cells>) -> MutexGuard<'_, Cells> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The cell of this identity, which counts for `limit` now. It begins with `begin` if there is none.
+fn known<'c>(
+    cells: &'c mut Cells,
+    id: CellId,
+    limit: &Arc<Limit>,
+    begin: impl FnOnce() -> Counted,
+) -> &'c Counted {
+    let known = cells.entry(id).or_insert_with(|| Known {
+        cell: begin(),
+        limit: limit.clone(),
+    });
+    if !Arc::ptr_eq(&known.limit, limit) {
+        known.limit = limit.clone();
+    }
+    &known.cell
 }
 
 fn rate(known: &Counted, pace: Pace) -> Option<Cell> {

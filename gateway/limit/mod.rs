@@ -5,6 +5,7 @@
 //! turns the decision into a response. `notice` holds the settings for that, which the configuration reads.
 
 pub(crate) mod account;
+pub(crate) mod admitted;
 pub(crate) mod amount;
 pub(crate) mod applied;
 pub(crate) mod book;
@@ -14,10 +15,12 @@ pub(crate) mod estimate;
 pub(crate) mod failed_keys;
 pub(crate) mod gcra;
 pub(crate) mod held_bodies;
+pub(crate) mod level;
 pub(crate) mod lists;
 pub(crate) mod moment;
 pub(crate) mod notice;
 pub(crate) mod of_key;
+pub(crate) mod passed;
 pub(crate) mod period;
 pub(crate) mod plan;
 pub(crate) mod rate;

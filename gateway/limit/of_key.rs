@@ -19,6 +19,11 @@ pub(crate) const MAX_BUDGET: &str = "max_budget";
 /// The setting of the percentages of a budget at which a warning is given.
 pub(crate) const SOFT_BUDGET: &str = "soft_budget";
 
+/// Whether `name` is that of a limit that a key's entry sets. No other limit has it.
+pub(crate) fn is_setting(name: &str) -> bool {
+    [RPM_LIMIT, TPM_LIMIT, MAX_PARALLEL, MAX_BUDGET].contains(&name)
+}
+
 /// The tokens that a key's `tpm_limit` counts: those that providers count in their own limits.
 const TOKENS: Tokens = Tokens {
     input: true,

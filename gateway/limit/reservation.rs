@@ -12,6 +12,7 @@ use super::account::{Account, Untaken};
 use super::applied::{Amounts, Applied, Ask, Cell, Why};
 use super::lists::{Lists, Place};
 use super::moment::Moment;
+use super::passed::Passed;
 use super::plan::Plan;
 use super::terms::{Counts, OverBudget};
 
@@ -56,6 +57,8 @@ pub(crate) struct Reservation {
     held: Vec<Held>,
     /// The limits that are only observed, and would have refused the request.
     observed: Vec<Place>,
+    /// The warnings that nobody has taken.
+    passed: Vec<Passed>,
     is_settled: bool,
     plan: Arc<Plan>,
     began: Moment,
@@ -68,6 +71,7 @@ impl Reservation {
             lists,
             held: Vec::with_capacity(6),
             observed: Vec::new(),
+            passed: Vec::new(),
             is_settled: false,
             plan,
             began,
@@ -97,7 +101,7 @@ impl Reservation {
             });
             match checked {
                 Ok(units) => wanted.push((place, units)),
-                Err(_) if !applied.enforces() => self.observed.push(place),
+                Err(_) if !applied.enforces() => observe(&mut self.observed, place),
                 Err(why) => worse(&mut refused, applied, why, moment, &self.plan),
             }
         }
@@ -126,11 +130,10 @@ impl Reservation {
             else {
                 continue;
             };
-            if let Err(why) = change_one(applied, held, ask, moment)
-                && applied.enforces()
-            {
-                let refused = refused(applied, why, moment, &self.plan);
-                return Err(refused);
+            match change_one(applied, held, ask, moment) {
+                Ok(()) => {}
+                Err(_) if !applied.enforces() => observe(&mut self.observed, held.place),
+                Err(why) => return Err(refused(applied, why, moment, &self.plan)),
             }
         }
         Ok(())
@@ -168,7 +171,7 @@ impl Reservation {
                 Ok(())
             }
             Err(_) if !applied.enforces() => {
-                self.observed.push(place);
+                observe(&mut self.observed, place);
                 Ok(())
             }
             Err(why) => Err(refused(applied, why, moment, &self.plan)),
@@ -217,6 +220,8 @@ impl Reservation {
                 continue;
             }
             held.count(applied, applied.used(so_far), now);
+            self.passed
+                .extend(Passed::of(applied, held.account.as_ref()));
             let (Cell::Budget(budget), Some(account)) = (&applied.cell, &held.account) else {
                 continue;
             };
@@ -250,7 +255,14 @@ impl Reservation {
                 (_, Outcome::AtLeast(used)) => applied.at_least(&used, all),
             };
             release(applied, &held, used, now, took);
+            self.passed
+                .extend(Passed::of(applied, held.account.as_ref()));
         }
+    }
+
+    /// The warnings since the last call: the percentages of budgets that this request's use has passed.
+    pub(crate) fn take_passed(&mut self) -> Vec<Passed> {
+        std::mem::take(&mut self.passed)
     }
 
     /// The limits that are only observed, and would have refused the request.
@@ -356,6 +368,13 @@ fn change_one(applied: &Applied, held: &mut Held, ask: &Ask, moment: Moment) -> 
     }
     held.units = units;
     Ok(())
+}
+
+/// Notes that the limit at `place`, which is only observed, would have refused: once for a request that tries again.
+fn observe(observed: &mut Vec<Place>, place: Place) {
+    if !observed.contains(&place) {
+        observed.push(place);
+    }
 }
 
 fn why_untaken(untaken: Untaken) -> Why {

@@ -1,5 +1,7 @@
 //! Limits together: plans, reservations and cells.
 
+mod levels;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};

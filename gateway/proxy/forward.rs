@@ -63,11 +63,13 @@ pub(super) async fn begin(
     }
     if holds {
         hold::read(session, exchange).await?;
+    } else if limits::read_body(exchange) {
+        hold::read_what_came(session, exchange).await?;
     }
-    if holds || exchange.stats.request_complete {
-        if let Err(rejection) = limits::body(exchange).await {
-            return respond::refuse(session, exchange, rejection).await;
-        }
+    if exchange.stats.request_complete
+        && let Err(rejection) = limits::body(exchange).await
+    {
+        return respond::refuse(session, exchange, rejection).await;
     }
     Ok(false)
 }

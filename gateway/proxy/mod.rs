@@ -3,11 +3,11 @@
 //!
 //! | phase | adapter | who decides |
 //! |---|---|---|
-//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `header_names`, `cors`; `limit` (429) |
-//! | 2 forward: where does it go? | `receive`, `forward`, `hold` | `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `hold` reads the body (`held_body`), `forward` connects; `retry` decides about another try, `failure` what an error means |
+//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `cors`; `limit` (429) |
+//! | 2 forward: where does it go? | `receive`, `forward`, `hold`, `limits` | `limits` takes what the request needs of its limits (`limit`: 402, 429, 503); `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `hold` reads the body (`held_body`), `forward` connects; `retry` decides about another try, `failure` what an error means |
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
-//! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
+//! | 5 record: what came of it? | `record`, `limits` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
 //! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason, headers), `dialect` (the body's form) |
 //!
 //! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
@@ -28,11 +28,12 @@ mod forward;
 pub(crate) mod head;
 mod header_map;
 mod held_body;
+mod history;
 mod hold;
 mod http10;
 pub(crate) mod inject;
 pub(crate) mod limit_headers;
-mod limits;
+pub(crate) mod limits;
 mod location;
 mod observe;
 mod receive;

@@ -10,8 +10,10 @@ use super::admit::Admission;
 use super::attempt::{Attempt, Tries};
 use super::consumption::Consumption;
 use super::exchange::Exchange;
+use super::history;
 use super::limits::settle;
 use super::reject::Reason;
+use super::reject::limit_refusal::LimitRefusal;
 use super::reserved::Reserved;
 use super::respond::final_status;
 use super::shared::Shared;
@@ -19,6 +21,8 @@ use super::spend::{Account, key_label};
 use super::stats::Stats;
 use crate::access_log::AccessRecord;
 use crate::key::ClientKey;
+use crate::limit::admitted::Admitted;
+use crate::limit::terms::Mode;
 use crate::metrics::Metrics;
 use crate::route::{Route, Target};
 use crate::runtime::watchdog::Abort;
@@ -76,16 +80,26 @@ fn write_record(
 ) {
     let outcome = Outcome::of(exchange);
     let consumption = Consumption::of(exchange, outcome.status);
+    let held = reserved
+        .as_ref()
+        .map_or_else(Admitted::default, |it| it.admitted);
     if let Some(mut reserved) = reserved {
+        for by in reserved.reservation.observed() {
+            let metrics = &shared.live.metrics.limits;
+            metrics.refusal(&by.limit.name, by.limit.counts, by.limit.mode);
+        }
         settle(exchange, &mut reserved, &consumption, outcome.status);
     }
     outcome.count(exchange, &consumption, &shared.live.metrics);
     if let Some(attempt) = exchange.attempt.as_ref().filter(|it| outcome.gave_up(it)) {
         attempt.provider().endpoint.gave_up();
     }
-    let line = outcome.line(exchange, path, consumption);
+    let line = outcome.line(exchange, path, held, consumption);
     if let Some(telemetry) = &shared.telemetry {
         outcome.span(exchange, &line, telemetry);
+    }
+    if shared.ledger.has_file() {
+        shared.ledger.note_usage(history::row(&line));
     }
     shared.access_log.write(line);
 }
@@ -166,6 +180,9 @@ impl<'e> Outcome<'e> {
         if let Some(Reason::InvalidKey(failure)) = self.refused {
             all.auth_failure(failure.label());
         }
+        if let Some(by) = refusing_limit(exchange) {
+            all.limits.refusal(&by.name, by.counts, Mode::Enforce);
+        }
         let (Some(route), Some(target)) = (self.route, self.target) else {
             return;
         };
@@ -181,6 +198,7 @@ impl<'e> Outcome<'e> {
         &self,
         exchange: &Exchange,
         path: String,
+        reserved: Admitted,
         consumption: Consumption<'_>,
     ) -> AccessRecord {
         let stats = &exchange.stats;
@@ -203,6 +221,8 @@ impl<'e> Outcome<'e> {
                     .or_else(|| consumption.error()),
             },
             refused_by: self.refused_by(stats),
+            limit: refusing_limit(exchange).map(|limit| limit.name.clone()),
+            reserved,
             request_bytes: stats.request_bytes,
             response_bytes: stats.response_bytes,
             events: consumption.events,
@@ -236,6 +256,11 @@ impl<'e> Outcome<'e> {
             None => telemetry.end(&telemetry.begin(None), &input),
         }
     }
+}
+
+/// The limit that refused the request, or cut its response.
+fn refusing_limit(exchange: &Exchange) -> Option<&LimitRefusal> {
+    exchange.rejection.as_ref()?.limit.as_deref()
 }
 
 /// Why the exchange ended before its end, if it did.

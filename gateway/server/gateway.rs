@@ -78,7 +78,13 @@ impl Gateway {
 
     /// The application behind the admin listener.
     pub(super) fn admin_app(&self) -> Admin {
-        Admin::new(&self.live, &self.in_flight, &self.readiness, self.started)
+        Admin::new(
+            &self.live,
+            &self.in_flight,
+            &self.readiness,
+            &self.ledger,
+            self.started,
+        )
     }
 }
 

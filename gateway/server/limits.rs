@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use tokio::runtime::Runtime;
 
+use super::limit_metrics::{Reported, show_in_background};
 use crate::config::Resolved;
 use crate::error::Error;
 use crate::ledger::{Ledger, RateRow};
-use crate::limit::book::{Book, CellId, Per, RateState};
+use crate::limit::book::{Book, Per, RateState};
 use crate::runtime::clock;
 use crate::snapshot::Live;
 
@@ -43,20 +43,23 @@ pub(super) fn book(ledger: &Arc<Ledger>) -> Result<Book, Error> {
     let rows = ledger
         .load_rates()
         .map_err(|error| Error::Failed(format!("[ledger] store: {error}")))?;
-    let states = rows.into_iter().filter_map(state_of);
+    let states = rows.into_iter().filter_map(RateRow::state);
     Ok(Book::new(ledger.clone()).with_rates(states))
 }
 
-/// Writes the state of rates each second, and forgets cells that nobody uses.
+/// Writes the state of rates each second, forgets cells that nobody uses, and shows operators what they need to know.
 pub(super) fn keep_in_background(control: &Runtime, live: &Arc<Live>, ledger: &Arc<Ledger>) {
+    show_in_background(control, live);
     let (live, ledger) = (live.clone(), ledger.clone());
     let asleep = clock::asleep();
     control.spawn(async move {
+        let mut reported = Reported::default();
         for beat in 1_u32.. {
             tokio::time::sleep(BEAT).await;
             live.book
                 .note_asleep(clock::asleep().saturating_sub(asleep));
             save_rates(&live, &ledger);
+            reported.report(&live, &ledger);
             if beat.is_multiple_of(FORGET) {
                 live.book.forget_unused(now(&live));
             }
@@ -74,18 +77,6 @@ pub(super) fn save_rates(live: &Live, ledger: &Ledger) {
 
 fn now(live: &Live) -> crate::limit::moment::Moment {
     live.book.moment(Instant::now(), live.clock.now())
-}
-
-fn state_of(row: RateRow) -> Option<RateState> {
-    Some(RateState {
-        id: CellId {
-            limit: row.limit,
-            scope: row.scope,
-            counts: row.counts,
-            per: Per::Window(row.window),
-        },
-        full_at: Timestamp::from_microsecond(row.full_at).ok()?,
-    })
 }
 
 fn row_of(state: RateState) -> Option<RateRow> {

@@ -10,6 +10,7 @@ mod admin;
 mod connection;
 mod gateway;
 mod lifecycle;
+mod limit_metrics;
 mod limits;
 mod listen;
 mod sandbox;
@@ -205,7 +206,13 @@ impl Parts {
         let started = Instant::now();
         self.readiness.set(true);
         let shared = self.clients.shared.clone();
-        let app = Admin::new(&shared.live, &shared.in_flight, &self.readiness, started);
+        let app = Admin::new(
+            &shared.live,
+            &shared.in_flight,
+            &self.readiness,
+            &shared.ledger,
+            started,
+        );
         // The admin listener closes with the process and not before: operators watch a drain.
         let (admin, admin_shutdown) = serve_admin(&self.control, app, sockets.admin)?;
         Ok(Gateway {

@@ -21,6 +21,8 @@ pub(super) struct Tariff {
     pub(super) per_request: Cost,
     /// The price of each web search. `None` if unknown.
     pub(super) per_search: Option<Cost>,
+    /// The most output tokens that the model makes in one output. `None` if unknown.
+    pub(super) max_output: Option<u64>,
 }
 
 /// Rates that apply under a condition.
@@ -124,6 +126,7 @@ mod tests {
             ],
             per_request: Cost::default(),
             per_search: None,
+            max_output: None,
         };
         for (input, expected) in [
             (1_000, "0.014"),
@@ -156,6 +159,7 @@ mod tests {
             ],
             per_request: Cost::default(),
             per_search: None,
+            max_output: None,
         };
         let of = |service_tier, input| {
             let usage = Usage {
@@ -185,6 +189,7 @@ mod tests {
             tiers: vec![tier(ServiceTier::Standard, 200_000, "4", "18")],
             per_request: Cost::default(),
             per_search: None,
+            max_output: None,
         };
         for (input, calls, other_models, expected) in [
             (203_000, 0, false, Some("0.812")),
@@ -210,6 +215,7 @@ mod tests {
             tiers: Vec::new(),
             per_request: "0.005".parse().unwrap(),
             per_search: Some("0.01".parse().unwrap()),
+            max_output: None,
         };
         let mut usage = Usage {
             input: 1_000,

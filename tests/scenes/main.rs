@@ -40,6 +40,8 @@ mod lab;
 mod layers;
 mod leaks;
 mod lifecycle;
+mod limit_commands;
+mod limit_metrics;
 mod limits;
 mod linked_secrets;
 mod log_reader;

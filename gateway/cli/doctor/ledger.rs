@@ -1,17 +1,29 @@
 //! Whether the ledger can be written where the configuration says.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, Metadata, OpenOptions};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Verdict, ok};
+use crate::ledger::{LedgerError, examine};
 use crate::runtime::folder::folder_of;
 
-/// What each `SQLite` database begins with: <https://www.sqlite.org/fileformat.html#magic_header_string>.
-const MAGIC: &[u8] = b"SQLite format 3\0";
 /// What `SQLite` puts behind the name of a database for the files beside it: <https://www.sqlite.org/wal.html>.
 const BESIDE: [&str; 3] = ["", "-wal", "-shm"];
+
+/// How much room there should be for what is written in some days, in bytes.
+const ROOM: u64 = 256 << 20;
+/// File systems of other machines, by their numbers: <https://man7.org/linux/man-pages/man2/statfs.2.html>.
+const NETWORK: [(u32, &str); 7] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xfe53_4d42, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0x5346_414f, "AFS"),
+    (0x00c3_6400, "Ceph"),
+    (0x0102_1997, "9p"),
+];
 
 /// What is wrong, what to do about it, and how much it matters.
 type Obstacle = (Verdict, String, String);
@@ -19,7 +31,12 @@ type Obstacle = (Verdict, String, String);
 /// The finding about the ledger at `path`.
 pub(super) fn ledger(path: &Path) -> Finding {
     let name = path.display();
-    match folder(folder_of(path)).or_else(|| files(path)) {
+    let place = folder_of(path);
+    let obstacle = folder(place)
+        .or_else(|| network(place))
+        .or_else(|| files(path))
+        .or_else(|| space(place));
+    match obstacle {
         None => ok("ledger", format!("{name} can be written")),
         Some((verdict, what, cure)) => ok("ledger", format!("{name}: {what}")).but(verdict, cure),
     }
@@ -74,7 +91,7 @@ fn files(path: &Path) -> Option<Obstacle> {
     // The database itself comes first, and its content is looked at last.
     all.filter_map(|file| Some((fs::metadata(&file).ok()?, file)))
         .find_map(|(found, file)| unusable(&file, &found, owner))
-        .or_else(|| foreign(path))
+        .or_else(|| content(path))
 }
 
 /// Why a file cannot be written, or not by the `owner` of its folder.
@@ -100,18 +117,42 @@ fn unusable(file: &Path, found: &Metadata, owner: u32) -> Option<Obstacle> {
     })
 }
 
-/// Why a file that can be written is no ledger. One that is empty becomes one.
-fn foreign(path: &Path) -> Option<Obstacle> {
-    let mut begins = Vec::new();
-    let limit = u64::try_from(MAGIC.len()).unwrap_or(u64::MAX);
-    File::open(path)
-        .ok()?
-        .take(limit)
-        .read_to_end(&mut begins)
-        .ok()?;
-    (!begins.is_empty() && begins != MAGIC).then(|| {
-        let cure = "give ledger.store the path of a file of its own".to_owned();
-        (Verdict::Fail, "this is no SQLite database".to_owned(), cure)
+/// Why what is there already is no ledger, or not of this version.
+fn content(path: &Path) -> Option<Obstacle> {
+    let error = path.exists().then(|| examine(path))?.err()?;
+    let cure = match &error {
+        LedgerError::Foreign { .. } => "give ledger.store the path of a file of its own",
+        LedgerError::Damaged { .. } => {
+            "restore its backup, or move it away with the files beside it: a new one begins with nothing spent"
+        }
+        LedgerError::Newer { .. } => "install the newer version of keygate again",
+        _ => "it has to belong to the user that keygate runs as, and to nobody else",
+    };
+    Some((Verdict::Fail, error.to_string(), cure.to_owned()))
+}
+
+/// Whether the folder is on another machine, where the locks of databases cannot be relied on:
+/// <https://www.sqlite.org/wal.html>.
+fn network(folder: &Path) -> Option<Obstacle> {
+    let kind = u32::try_from(rustix::fs::statfs(folder).ok()?.f_type).ok()?;
+    let (_, name) = NETWORK.iter().find(|(number, _)| *number == kind)?;
+    let what = format!("{} is on a network file system ({name})", folder.display());
+    let cure = "put the ledger on a disk of this machine: over a network, two processes may write at once, and SQLite's \
+                log needs shared memory";
+    Some((Verdict::Fail, what, cure.to_owned()))
+}
+
+/// Whether the disk is nearly full.
+fn space(folder: &Path) -> Option<Obstacle> {
+    let disk = rustix::fs::statvfs(folder).ok()?;
+    scarce(folder, disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+fn scarce(folder: &Path, free: u64) -> Option<Obstacle> {
+    (free < ROOM).then(|| {
+        let what = format!("{} MiB are free in {}", free >> 20, folder.display());
+        let cure = "make room: while the ledger cannot be written, requests with a budget get 503; or lower usage.retention";
+        (Verdict::Warn, what, cure.to_owned())
     })
 }
 
@@ -120,6 +161,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::ledger::Ledger;
 
     /// The verdict, and what was found with its cure.
     fn found(path: &Path) -> (Verdict, String) {
@@ -139,12 +181,38 @@ mod tests {
         let path = folder.path().join("ledger.db");
         expect(&path, Verdict::Ok, "can be written");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        for content in [&b""[..], b"SQLite format 3\0more"] {
+        Ledger::open(&path, 90).unwrap().close();
+        expect(&path, Verdict::Ok, "can be written");
+        let served = Ledger::open(&path, 90).unwrap();
+        expect(&path, Verdict::Ok, "can be written");
+        served.close();
+    }
+
+    #[test]
+    fn a_file_that_is_no_ledger_is_told_before_the_start_refuses_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        for (content, expected) in [
+            (&b""[..], "is damaged"),
+            (b"SQLite format 3\0more", "is damaged"),
+            (b"text", "is a file of another program"),
+        ] {
             fs::write(&path, content).unwrap();
-            fs::write(folder.path().join("ledger.db-wal"), "any").unwrap();
-            expect(&path, Verdict::Ok, "can be written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            expect(&path, Verdict::Fail, expected);
             assert_eq!(fs::read(&path).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_nearly_full_is_a_warning() {
+        let folder = Path::new("/var/lib/keygate");
+        assert!(scarce(folder, ROOM).is_none());
+        let (verdict, what, _) = scarce(folder, 3 << 20).unwrap();
+        assert_eq!(
+            (verdict, &*what),
+            (Verdict::Warn, "3 MiB are free in /var/lib/keygate")
+        );
     }
 
     #[test]
@@ -158,12 +226,9 @@ mod tests {
             "missing is not there -> install -d -o keygate",
         );
         fs::write(at("file"), "text").unwrap();
+        fs::set_permissions(at("file"), fs::Permissions::from_mode(0o600)).unwrap();
         expect(&at("file/ledger.db"), Verdict::Fail, "");
-        expect(
-            &at("file"),
-            Verdict::Fail,
-            "this is no SQLite database -> give",
-        );
+        expect(&at("file"), Verdict::Fail, "is a file of another program");
         fs::create_dir(at("ledger.db-shm")).unwrap();
         expect(
             &at("ledger.db"),

@@ -51,6 +51,15 @@ pub(super) fn locations(
     Some((checker.key_file(file.keys.file).value, admin))
 }
 
+/// The file of the ledger, if there is one.
+pub(super) fn ledger(file: GatewayFile, path: &Path, problems: &Problems) -> Option<PathBuf> {
+    let checker = Checker {
+        problems,
+        folder: base_of(path),
+    };
+    checker.ledger(file.ledger)
+}
+
 impl Checker<'_> {
     fn gateway(&self, file: GatewayFile, path: &Path) -> Config {
         let mut server = file.server;

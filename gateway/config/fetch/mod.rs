@@ -9,6 +9,7 @@ mod provider;
 mod timezone;
 mod tls;
 
+pub(super) use self::timezone::timezone_of;
 pub(crate) use self::tls::certificate_end;
 
 use std::path::PathBuf;

@@ -3,22 +3,27 @@
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::fetcher::Fetcher;
-use crate::document::{Located, nearest};
+use crate::document::{Located, Problems, nearest};
 
 impl Fetcher<'_> {
     /// The time zone of the name that is `given`, UTC without one.
     pub(super) fn timezone(&self, given: Option<&Located<String>>) -> TimeZone {
-        // UTC is known without a database.
-        let Some(given) = given.filter(|given| !given.value.eq_ignore_ascii_case("UTC")) else {
-            return TimeZone::UTC;
-        };
-        let database = jiff::tz::db();
-        database.get(&given.value).unwrap_or_else(|_| {
-            let why = unknown(&given.value, database);
-            self.problems.fatal(&given.at, why);
-            TimeZone::UTC
-        })
+        timezone_of(given, self.problems)
     }
+}
+
+/// The time zone of the name that is `given`, UTC without one.
+pub(crate) fn timezone_of(given: Option<&Located<String>>, problems: &Problems) -> TimeZone {
+    // UTC is known without a database.
+    let Some(given) = given.filter(|given| !given.value.eq_ignore_ascii_case("UTC")) else {
+        return TimeZone::UTC;
+    };
+    let database = jiff::tz::db();
+    database.get(&given.value).unwrap_or_else(|_| {
+        let why = unknown(&given.value, database);
+        problems.fatal(&given.at, why);
+        TimeZone::UTC
+    })
 }
 
 /// Why there is no time zone of this name.

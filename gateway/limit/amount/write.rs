@@ -31,6 +31,24 @@ pub(crate) fn write_amount(counts: Counts, amount: &Amount) -> String {
     }
 }
 
+/// Writes `amount` with the noun of what is counted: `600 requests per minute`, `20 requests at once`, `2000.00 per month`.
+pub(crate) fn write_terms(counts: Counts, amount: &Amount) -> String {
+    let amount = write_amount(counts, amount);
+    let noun = match counts {
+        Counts::Money => return amount,
+        Counts::Requests | Counts::Parallel => "requests",
+        Counts::Tokens(tokens) => match (tokens.input, tokens.output) {
+            (true, false) => "input tokens",
+            (false, true) => "output tokens",
+            _ => "tokens",
+        },
+    };
+    match amount.split_once(' ') {
+        Some((number, period)) => format!("{number} {noun} {period}"),
+        None => format!("{amount} {noun}"),
+    }
+}
+
 /// Writes `units`, billionths of a currency unit, as a decimal fraction with at least two decimals: `50.00`.
 pub(crate) fn write_money(units: i64) -> String {
     let sign = if units < 0 { "-" } else { "" };

@@ -19,6 +19,9 @@ use crate::provider::ErrorFormat;
 /// The header that tells what is left of the tightest budget, in units of the price list's currency.
 pub(super) const BUDGET_REMAINING: &str = "x-keygate-budget-remaining";
 
+/// The header that names a budget of which so much is used that its limit wants a warning.
+pub(super) const WARNING: &str = "x-keygate-limit-warning";
+
 /// The room for the values of one response: they share one piece of memory.
 const CAPACITY: usize = 512;
 /// The units of a budget in one unit of its currency.
@@ -174,6 +177,13 @@ pub(crate) fn write(
     writer.rates();
     if choice == LimitHeaders::All {
         writer.budget();
+    }
+}
+
+/// Warns that `percent` of the budget `name` is used.
+pub(super) fn warn(headers: &mut HeaderMap, name: &str, percent: u8) {
+    if let Ok(value) = HeaderValue::from_str(&format!("{name} {percent}%")) {
+        headers.insert(WARNING, value);
     }
 }
 

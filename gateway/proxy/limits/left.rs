@@ -8,7 +8,7 @@ use crate::limit::applied::{Applied, Cell};
 use crate::limit::moment::Moment;
 use crate::limit::notice::LimitHeaders;
 use crate::limit::period::Calendar;
-use crate::limit::terms::{Amount, Counts, Limit};
+use crate::limit::terms::{Amount, Counts, Limit, Of};
 use crate::proxy::admit::Admission;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::limit_headers::{self, Kind, Left};
@@ -25,13 +25,36 @@ pub(in crate::proxy) fn write(exchange: &Exchange, headers: &mut HeaderMap) {
     let moment = exchange.moment_now();
     let calendar = &exchange.rules.plan.calendar;
     let route = Admission::route(admission);
-    let limits = reserved.reservation.lists().on(&route.name);
-    let enforced = limits.filter(|(_, applied)| applied.enforces());
-    let left: Vec<_> = enforced
-        .filter(|(_, applied)| applied.is_for(reserved.model.as_deref()))
-        .filter_map(|(_, applied)| left_of(applied, moment, calendar))
+    let enforced = || {
+        let limits = reserved.reservation.lists().on(&route.name);
+        let limits = limits.map(|(_, applied)| applied);
+        limits.filter(|it| it.enforces() && it.is_for(reserved.model.as_deref()))
+    };
+    let left: Vec<_> = enforced()
+        .filter_map(|applied| left_of(applied, moment, calendar))
         .collect();
     limit_headers::write(headers, route.dialect, &left, moment.time, choice);
+    if choice == LimitHeaders::All {
+        let warnings = enforced().filter_map(|applied| warning(applied, moment, calendar));
+        if let Some((percent, name)) = warnings.max_by_key(|(percent, _)| *percent) {
+            limit_headers::warn(headers, name, percent);
+        }
+    }
+}
+
+/// The last percentage of `soft_budget` that a budget of the client's own has passed, and the limit's name. Budgets that
+/// clients of other keys or labels use, too, are none of its own.
+fn warning<'l>(applied: &'l Applied, moment: Moment, calendar: &Calendar) -> Option<(u8, &'l str)> {
+    let limit = &applied.limit;
+    let Cell::Budget(budget) = &applied.cell else {
+        return None;
+    };
+    if limit.soft.is_empty() || !matches!(limit.of, Of::Key | Of::Label { .. }) {
+        return None;
+    }
+    let account = budget.at(moment.time, calendar);
+    let percent = account.passed(&limit.soft, budget.amount())?;
+    Some((percent, &limit.name))
 }
 
 fn left_of<'l>(applied: &'l Applied, moment: Moment, calendar: &Calendar) -> Option<Left<'l>> {

@@ -5,6 +5,7 @@
 //! so are the model and the most that the response can have; only requests with limits that depend on these wait for it.
 //! A request that is refused at the second point has cost a connection at most: the provider does not have its last byte.
 
+pub(crate) mod forecast;
 mod left;
 mod refusal;
 mod settle;
@@ -18,14 +19,16 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use pingora::http::RequestHeader;
 use pingora_core::{Error, Result};
 
 use self::refusal::{refusal, rejection};
+use crate::limit::admitted::Admitted;
 use crate::limit::applied::{Amounts, Applied, Ask, Most, Why};
 use crate::limit::lists::Lists;
-use crate::limit::plan::Holder;
+use crate::limit::plan::{Holder, Plan};
 use crate::limit::reservation::{Refused, Reservation};
 use crate::limit::terms::Counts;
 use crate::proxy::admit::Admission;
@@ -42,16 +45,20 @@ const LEDGER_WAIT: Duration = Duration::from_millis(100);
 /// How often it looks meanwhile.
 const LEDGER_LOOK: Duration = Duration::from_millis(2);
 
-/// The limits of a request; `None` if it has none.
-fn lists(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Option<Lists> {
-    let plan = &exchange.rules.plan;
+/// The limits of a request that comes at `now`; `None` if it has none.
+pub(super) fn lists(
+    plan: &Plan,
+    now: Timestamp,
+    admission: &Admission,
+    attempt: &Attempt,
+) -> Option<Lists> {
     let key = admission.key().and_then(|key| {
         let holder = Holder {
             id: &key.id,
             own: key.limits.as_deref(),
             slot: &key.slot,
         };
-        plan.of_key(&holder, |name| key.labels.get(name), exchange.clock_time())
+        plan.of_key(&holder, |name| key.labels.get(name), now)
     });
     let (route, target) = (&admission.route().limits, &attempt.target().limits);
     if key.is_none() && route.all.is_empty() && target.all.is_empty() {
@@ -74,7 +81,8 @@ pub(super) async fn head(
     admission: &Admission,
     attempt: &Attempt,
 ) -> Result<(), Rejection> {
-    let Some(lists) = lists(exchange, admission, attempt) else {
+    let plan = &exchange.rules.plan;
+    let Some(lists) = lists(plan, exchange.clock_time(), admission, attempt) else {
         return Ok(());
     };
     // In a box: only requests with limits need the room.
@@ -89,7 +97,7 @@ async fn take(
     lists: Lists,
 ) -> Result<(), Rejection> {
     let route = &*admission.route().name;
-    let expected = expectation(exchange, admission, attempt);
+    let expected = expectation(exchange.stats.method, admission, attempt);
     refuse_unmetered(exchange, admission, attempt, &lists)?;
     let needs_body =
         expected != Expected::Nothing && !admission.upgrade() && lists.need_body(route);
@@ -112,7 +120,9 @@ async fn take(
     while let Err(refused) = reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
+    let mut admitted = Admitted::default();
     if !needs_body {
+        admitted = Admitted::of(reservation.held());
         reservation.count_request(moment);
     }
     let value = |name: &HeaderName| {
@@ -129,6 +139,7 @@ async fn take(
     };
     exchange.reserved = Some(Box::new(Reserved {
         reservation,
+        admitted,
         reader: needs_body.then(reader),
         expected,
         input: ask.estimate.input,
@@ -139,16 +150,21 @@ async fn take(
 }
 
 /// Whether a model works for the response, of several readings of the path by the one that most likely has it work.
-fn expectation(exchange: &Exchange, admission: &Admission, attempt: &Attempt) -> Expected {
+pub(super) fn expectation(method: &str, admission: &Admission, attempt: &Attempt) -> Expected {
     if admission.upgrade() {
         return Expected::Tokens;
     }
-    let method = match admission.may_be_post() {
-        true => "POST",
-        false => exchange.stats.method,
-    };
+    let method = method_at_provider(method, admission);
     let readings = attempt.readings().map(|path| expected(method, path));
     readings.max().unwrap_or(Expected::Nothing)
+}
+
+/// The method that the provider may take the request for: a header may replace it.
+pub(super) fn method_at_provider<'m>(method: &'m str, admission: &Admission) -> &'m str {
+    match admission.may_be_post() {
+        true => "POST",
+        false => method,
+    }
 }
 
 /// Refuses a request that bills later, where a limit of tokens or money has to count it.
@@ -164,7 +180,7 @@ fn refuse_unmetered(
         is_of_use && applied.enforces() && !applied.limit.unmetered
     };
     let limit = lists.on(route).map(|(_, applied)| applied).find(counts);
-    let method = exchange.stats.method;
+    let method = method_at_provider(exchange.stats.method, admission);
     match limit {
         Some(by) if attempt.readings().any(|path| bills_later(method, path)) => {
             let reason = Reason::UnmeteredEndpoint;
@@ -188,6 +204,12 @@ async fn wait_or_refuse(
     tokio::time::sleep(LEDGER_LOOK).await;
     *waited += LEDGER_LOOK;
     Ok(())
+}
+
+/// Whether the request's body has to be read for its limits.
+pub(super) fn read_body(exchange: &Exchange) -> bool {
+    let reserved = exchange.reserved.as_deref();
+    reserved.is_some_and(|reserved| reserved.reader.is_some())
 }
 
 /// Reads a chunk of the request's body, for what the request asks.
@@ -275,12 +297,13 @@ async fn change_reserved(
     while let Err(refused) = reserved.reservation.take(route, holds, &ask, moment) {
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
+    reserved.admitted = Admitted::of(reserved.reservation.held());
     reserved.reservation.count_request(moment);
     Ok(())
 }
 
 /// The model of a request, if there is no doubt about it.
-fn model<'r>(asked: &Asked<'r>, path: &'r str) -> Option<Cow<'r, str>> {
+pub(super) fn model<'r>(asked: &Asked<'r>, path: &'r str) -> Option<Cow<'r, str>> {
     let in_path = model_in_path(path);
     let in_body = asked.model.filter(|_| asked.is_readable).map(Cow::Borrowed);
     in_path.or(in_body).filter(|_| !asked.two_models)

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::limit::amount::write_amount;
+use crate::limit::amount::write_terms;
 use crate::limit::applied::{Applied, Why};
 use crate::limit::reservation::Refused;
 use crate::limit::terms::{Counts, Limit, Of};
 use crate::proxy::admit::Admission;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::reject::limit_refusal::{LimitRefusal, Scope};
+use crate::proxy::reject::limit_refusal::{LimitRefusal, Scope, wait_for_a_place};
 use crate::proxy::reject::{Reason, Rejection};
 
 /// The refusal of a request by a limit.
@@ -21,26 +21,38 @@ pub(in crate::proxy) fn rejection(
     refused: &Refused,
 ) -> Rejection {
     let counts = refused.by.limit.counts;
+    let reason = reason(refused.why, counts);
     let until_reset = refused
         .resets
         .and_then(|end| Duration::try_from(end.duration_since(exchange.clock_time())).ok());
-    let (reason, wait) = match (refused.why, counts) {
-        (Why::Wait(wait), _) => (of_rate(counts), Some(wait)),
-        (Why::Taken(wait), _) => (Reason::ParallelLimit, Some(wait)),
-        (Why::Spent, Counts::Money) => (Reason::BudgetExceeded, None),
-        (Why::Spent, _) => (of_rate(counts), until_reset),
-        (Why::Exceeds, _) => (Reason::RequestExceedsLimit, None),
-        (Why::Unbounded, _) => (Reason::UnboundedRequest, None),
-        (Why::NotIssued, _) => (Reason::LimitsUnavailable, None),
+    let wait = match (refused.why, counts) {
+        (Why::Wait(wait), _) => Some(wait),
+        // Clients that were refused together do not come back together.
+        (Why::Taken(wait), _) => Some(wait_for_a_place(wait, getrandom::u64().unwrap_or_default())),
+        (Why::Spent, Counts::Requests | Counts::Tokens(_) | Counts::Parallel) => until_reset,
+        (Why::Spent | Why::Exceeds | Why::Unbounded | Why::NotIssued, _) => None,
     };
+    let opens = wait.and_then(|wait| exchange.clock_time().checked_add(wait).ok());
     refusal(
         exchange,
         admission,
         &refused.by,
         reason,
         wait,
-        refused.resets,
+        refused.resets.or(opens),
     )
+}
+
+/// The reason of a refusal by a limit that counts `counts`.
+pub(in crate::proxy) fn reason(why: Why, counts: Counts) -> Reason {
+    match (why, counts) {
+        (Why::Taken(_), _) => Reason::ParallelLimit,
+        (Why::Spent, Counts::Money) => Reason::BudgetExceeded,
+        (Why::Wait(_) | Why::Spent, _) => of_rate(counts),
+        (Why::Exceeds, _) => Reason::RequestExceedsLimit,
+        (Why::Unbounded, _) => Reason::UnboundedRequest,
+        (Why::NotIssued, _) => Reason::LimitsUnavailable,
+    }
 }
 
 fn of_rate(counts: Counts) -> Reason {
@@ -61,31 +73,14 @@ pub(in crate::proxy) fn refusal(
 ) -> Rejection {
     let limit = LimitRefusal {
         name: by.limit.name.clone(),
-        terms: terms(&by.limit).into(),
+        counts: by.limit.counts,
+        terms: write_terms(by.limit.counts, &by.limit.amount).into(),
         scope: Some(scope(&by.limit, &by.scope)),
         wait,
         resets,
         budget_status: exchange.rules.limits.budget_status,
     };
     admission.rejection(reason).with_limit(limit)
-}
-
-/// The amount of a limit in words: `600 requests per minute`, `20 requests at once`, `2000.00 per month`.
-fn terms(limit: &Limit) -> String {
-    let amount = write_amount(limit.counts, &limit.amount);
-    let noun = match limit.counts {
-        Counts::Money => return amount,
-        Counts::Requests | Counts::Parallel => "requests",
-        Counts::Tokens(tokens) => match (tokens.input, tokens.output) {
-            (true, false) => "input tokens",
-            (false, true) => "output tokens",
-            _ => "tokens",
-        },
-    };
-    match amount.split_once(' ') {
-        Some((number, period)) => format!("{number} {noun} {period}"),
-        None => format!("{amount} {noun}"),
-    }
 }
 
 fn scope(limit: &Limit, value: &Arc<str>) -> Scope {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::refusal::refusal;
 use crate::limit::applied::Amounts;
-use crate::limit::reservation::Outcome;
+use crate::limit::passed::Passed;
+use crate::limit::reservation::{Outcome, Reservation};
+use crate::limit::terms::Amount;
 use crate::proxy::consumption::Consumption;
 use crate::proxy::conversation::Conversation;
 use crate::proxy::exchange::Exchange;
+use crate::proxy::limits::refusal::refusal;
 use crate::proxy::reject::{Reason, Rejection};
 use crate::proxy::reserved::Reserved;
 use crate::proxy::reserved::ask::whole_billionths;
@@ -29,12 +31,32 @@ pub(in crate::proxy) fn settle(
     if let Outcome::Used(used) = &outcome
         && !consumption.estimated
         && consumption.responses.is_none()
+        && consumption.usage.is_some_and(|usage| !usage.is_empty())
     {
         let lists = reserved.reservation.lists();
         lists.learn(exchange.stats.request_bytes, used);
+        if let Some(accuracy) = reserved.admitted.accuracy(used) {
+            let metrics = &exchange.shared.live.metrics.limits;
+            metrics.estimate_ratio.observe(accuracy);
+        }
     }
     let now = exchange.moment_now();
     reserved.reservation.settle(outcome, now, exchange.took());
+    warn(exchange, &mut reserved.reservation);
+}
+
+/// Tells operators which percentages of budgets were passed, each once.
+fn warn(exchange: &Exchange, reservation: &mut Reservation) {
+    for Passed { by, percent, since } in reservation.take_passed() {
+        let (limit, scope) = (&*by.limit.name, &*by.scope);
+        let period = match by.limit.amount {
+            Amount::Budget { period, .. } => period.name(),
+            _ => "",
+        };
+        tracing::warn!(limit, scope, percent, period, %since, "a budget is used up to a percentage of soft_budget");
+        let metrics = &exchange.shared.live.metrics.limits;
+        metrics.warning(limit, percent);
+    }
 }
 
 /// What the exchange used.
@@ -161,9 +183,9 @@ fn raise_reserved(exchange: &Exchange, reserved: &mut Reserved) -> Option<Reject
         _ => return None,
     };
     reserved.raised = (events, exchange.watchdog.now());
-    let over = reserved
-        .reservation
-        .count_use(&used, exchange.moment_now())?;
+    let over = reserved.reservation.count_use(&used, exchange.moment_now());
+    warn(exchange, &mut reserved.reservation);
+    let over = over?;
     let admission = exchange.admission.as_ref()?;
     let reason = Reason::BudgetExceeded;
     Some(refusal(exchange, admission, &over, reason, None, None))

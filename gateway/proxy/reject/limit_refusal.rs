@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::limit::notice::BudgetStatus;
+use crate::limit::terms::Counts;
 use crate::proxy::reject::reason::Reason;
 use crate::proxy::reject::retry_after::{next_second, whole_seconds};
 
@@ -20,6 +21,8 @@ const PLACE_WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration:
 pub(crate) struct LimitRefusal {
     /// The limit's name.
     pub(crate) name: Arc<str>,
+    /// What the limit counts.
+    pub(crate) counts: Counts,
     /// The limit's amount in words: `600 requests per minute`, `20 requests at once`, `2000.00 per month`.
     pub(crate) terms: Box<str>,
     /// Whose use is counted together; `None` where the name says enough.
@@ -108,7 +111,7 @@ impl LimitRefusal {
     /// The limit, as the beginning of a sentence.
     fn limit(&self, reason: Reason) -> String {
         let noun = match reason {
-            Reason::BudgetExceeded | Reason::UnpricedModel | Reason::UnmeteredEndpoint => "Budget",
+            Reason::BudgetExceeded | Reason::UnpricedModel => "Budget",
             _ => "Limit",
         };
         let (name, terms) = (&self.name, &self.terms);
@@ -170,6 +173,7 @@ mod tests {
         for (reason, (name, terms, scope), message) in cases {
             let refusal = LimitRefusal {
                 name: name.into(),
+                counts: Counts::Money,
                 terms: terms.into(),
                 scope,
                 wait: Some(Duration::from_millis(11_001)),
@@ -184,6 +188,7 @@ mod tests {
     fn a_budget_without_an_end_names_no_time() {
         let refusal = LimitRefusal {
             name: "trial".into(),
+            counts: Counts::Money,
             terms: "5.00".into(),
             scope: Some(Scope::Key),
             wait: None,

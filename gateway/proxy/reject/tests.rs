@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::key::KeyFailure;
 use crate::limit::notice::BudgetStatus;
+use crate::limit::terms::Counts;
 use crate::proxy::reject::limit_refusal::{Scope, wait_for_a_place};
 
 const DIALECTS: [(&str, ErrorFormat, &str); 6] = [
@@ -35,6 +36,7 @@ const RESETS: &str = "2026-12-01T00:00:00Z";
 fn limit(terms: &str, wait: Option<Duration>) -> LimitRefusal {
     LimitRefusal {
         name: "search-team".into(),
+        counts: Counts::Money,
         terms: terms.into(),
         scope: Some(Scope::Label {
             name: "team".into(),

@@ -29,6 +29,10 @@ impl Prices<'_> {
             .is_none()
     }
 
+    fn max_output(&self) -> Option<u64> {
+        self.list?.max_output(self.provider, self.model?, self.day)
+    }
+
     fn estimate(&self, input: u64, output: u64) -> Option<u64> {
         let cost = self
             .list?
@@ -46,9 +50,8 @@ impl Prices<'_> {
 
 /// What a request whose body was read asks of its limits. `learnt` is what requests like it used before.
 pub(in crate::proxy) fn of_body(asked: &Asked<'_>, learnt: Amounts, prices: Prices<'_>) -> Ask {
-    let cap = asked
-        .output_cap
-        .map(|cap| cap.saturating_mul(asked.outputs.max(1)));
+    let cap = asked.output_cap.or_else(|| prices.max_output());
+    let cap = cap.map(|cap| cap.saturating_mul(asked.outputs.max(1)));
     // The average has the usual number of outputs in it: more of them make more tokens.
     let output = learnt.output.max(1).saturating_mul(asked.outputs.max(1));
     let estimate = Amounts {

@@ -4,12 +4,15 @@ pub(super) mod ask;
 
 use std::time::Instant;
 
+use crate::limit::admitted::Admitted;
 use crate::limit::reservation::Reservation;
 use crate::usage::{Expected, RequestReader};
 
 /// What an exchange holds of its limits.
 pub(super) struct Reserved {
     pub(super) reservation: Reservation,
+    /// What was reserved when the request was admitted.
+    pub(super) admitted: Admitted,
     /// Reads the request's body, until it is there.
     pub(super) reader: Option<Box<RequestReader>>,
     /// Whether a model works for the response.

@@ -26,6 +26,11 @@ impl PriceList {
         Some(tariff.most(most_input, most_output))
     }
 
+    /// The most output tokens that `model` makes in one output, if the file says so.
+    pub(crate) fn max_output(&self, provider: &str, model: &str, day: Date) -> Option<u64> {
+        self.tariff(provider, model, day)?.max_output
+    }
+
     /// The cost of a response of `model` with so many tokens of plain text, nothing of it cached, in the standard service.
     /// Returns `None` if the model, or a request of this length, has no price.
     pub(crate) fn estimate(

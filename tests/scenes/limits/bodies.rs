@@ -161,3 +161,39 @@ fn a_request_that_is_refused_for_its_body_takes_nothing_of_any_limit() {
         .unwrap();
     assert!(requests > 85, "{requests}");
 }
+
+#[test]
+fn a_request_without_a_cap_takes_the_most_that_its_model_makes_or_is_refused_where_that_is_not_known()
+ {
+    let books = Books::open();
+    let limits = |more: &str| {
+        let rest = "of = \"key\"\nbudget = \"0.01 per day\"\nreserve = \"max\"";
+        limit("money", &format!("{rest}\n{more}"))
+    };
+    let most = "[[price]]\nmodel = \"m\"\ninput = \"1\"\noutput = \"10\"\nmax_output = ";
+    // 900 tokens of output cost 0.009; 1,100 are more than the limit ever admits.
+    for (max_output, status) in [("900", 200), ("1100", 400)] {
+        let scene = scene(&books, &limits(""));
+        scene.write("prices.toml", &format!("{most}{max_output}\n"));
+        let gateway = scene.start();
+        assert_eq!(
+            ask(&gateway, &json!({"model": "m"})).status,
+            status,
+            "{max_output}"
+        );
+    }
+    let gateway = scene(&books, &limits("unbounded = \"refuse\"")).start();
+    let refused = ask(&gateway, &json!({"model": "m"}));
+    assert_eq!(
+        (refused.status, &*refused.code()),
+        (403, "unbounded_request")
+    );
+    let image = json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": [
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]}]});
+    assert_eq!(ask(&gateway, &image).code(), "unbounded_request");
+    let text =
+        json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "a"}]});
+    assert_eq!(ask(&gateway, &text).status, 200);
+    let gateway = scene(&books, &limits("")).start();
+    assert_eq!(ask(&gateway, &json!({"model": "m"})).status, 200);
+}

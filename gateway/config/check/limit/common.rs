@@ -56,7 +56,7 @@ impl Checker<'_> {
         given.value
     }
 
-    pub(super) fn ledger(&self, file: LedgerFile) -> Option<PathBuf> {
+    pub(in super::super) fn ledger(&self, file: LedgerFile) -> Option<PathBuf> {
         let given = file.store?;
         if given.value.is_empty() || given.value.ends_with('/') {
             let why = "ledger.store is the path of a file, such as \"/var/lib/keygate/ledger.db\"";
