@@ -7,8 +7,9 @@ import house
 
 AMOUNT = 10 * house.BILLION
 LIMITS = house.budget(AMOUNT, 'reserve = "max"') + house.limit("count", 'requests = "1000000 per month"')
-# 0.5 % of an amount is issued ahead at least, and 2 % at most for what was missing; a second of spending comes to it.
-PARTS = 200, 50
+CLIENTS = 8
+# A chunk is 2 % of an amount at most for what was missing, or a second of spending, which is less here.
+PART = 50
 
 
 async def test_a_gateway_that_is_killed_at_any_moment_remembers_what_was_billed_and_a_chunk_more_at_most(keygate, long):
@@ -20,7 +21,7 @@ async def test_a_gateway_that_is_killed_at_any_moment_remembers_what_was_billed_
             before, requests_before = gateway.used("money"), gateway.used("count")
             cost, requests = provider.bill.cost, provider.bill.requests
             asked = lambda number: {"max_tokens": random.randint(1, 30), "stream": number % 2 == 0}
-            load = house.Load(gateway, 8, asked)
+            load = house.Load(gateway, CLIENTS, asked)
             await asyncio.sleep(random.random() * random.choice((0.1, 0.5, 1.0)))
             await gateway.kill()
             await load.end()
@@ -32,9 +33,8 @@ async def test_a_gateway_that_is_killed_at_any_moment_remembers_what_was_billed_
             assert billed <= remembered, f"forgotten: {billed - remembered} of {billed}"
             assert received <= counted, f"forgotten: {received - counted} requests of {received}"
             # Requests in flight hold the most that they can use: the bytes of their bodies and their output.
-            in_flight = 8 * (4_000 * house.INPUT + 30 * house.OUTPUT)
-            chunk = max(AMOUNT // PARTS[0], AMOUNT // PARTS[1], in_flight * 60)
-            assert remembered - billed <= chunk + in_flight, (remembered, billed)
+            in_flight = CLIENTS * (4_000 * house.INPUT + 30 * house.OUTPUT)
+            assert remembered - billed <= AMOUNT // PART + in_flight, (remembered, billed)
             over, most = over + remembered - billed, max(most, remembered - billed)
         await gateway.start()
         assert gateway.used("money") == issued[0], "the next process counts something else"
