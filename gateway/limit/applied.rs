@@ -76,6 +76,8 @@ pub(crate) struct Ask {
     pub(crate) estimate: Amounts,
     /// The most that it can use.
     pub(crate) most: Most,
+    /// Whether the estimate is that of other requests alone: the request itself sets no lower bound of its use.
+    pub(crate) is_learnt: bool,
 }
 
 /// The most that a request can use.
@@ -170,6 +172,27 @@ impl Applied {
             }
             (Reserve::Max, Most::Unbounded) if self.limit.unbounded => Err(Why::Unbounded),
             (Reserve::Max, Most::Unbounded | Most::Later) => Ok(estimate),
+        }
+    }
+
+    /// The units to reserve for `ask` of what is left at `moment`, beside `held` units.
+    ///
+    /// Of a budget, what other requests used takes no more than what is left: a few large requests would close what is
+    /// left of it to small ones until the period ends.
+    pub(crate) fn wanted(
+        &self,
+        ask: &Ask,
+        held: i64,
+        moment: Moment,
+        calendar: &Calendar,
+    ) -> Result<i64, Why> {
+        let units = self.units(ask)?;
+        match &self.cell {
+            Cell::Budget(budget) if ask.is_learnt && self.limit.reserve == Reserve::Estimate => {
+                let left = budget.left(moment.time, calendar).saturating_add(held);
+                Ok(if left > 0 { units.min(left) } else { units })
+            }
+            _ => Ok(units),
         }
     }
 

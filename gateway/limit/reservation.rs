@@ -96,7 +96,8 @@ impl Reservation {
         let mut refused: Option<Box<Refused>> = None;
         for (place, applied) in self.lists.on(route).filter(|(_, applied)| holds(applied)) {
             let calendar = &self.plan.calendar;
-            let checked = applied.units(ask).and_then(|units| {
+            let wanted = applied.wanted(ask, 0, moment, calendar);
+            let checked = wanted.and_then(|units| {
                 applied.check(units, moment, calendar)?;
                 Ok(units)
             });
@@ -150,7 +151,7 @@ impl Reservation {
             let Some(applied) = self.lists.get(held.place) else {
                 continue;
             };
-            match change_one(applied, held, ask, moment) {
+            match change_one(applied, held, ask, moment, &self.plan) {
                 Ok(()) => {}
                 Err(_) if !applied.enforces() => observe(&mut self.observed, held.place),
                 Err(why) => return Err(refused(applied, why, moment, &self.plan)),
@@ -370,12 +371,19 @@ fn take_one(applied: &Applied, held: &mut Held, moment: Moment, plan: &Plan) -> 
 }
 
 /// Changes what is held of one limit to what `ask` wants of it.
-fn change_one(applied: &Applied, held: &mut Held, ask: &Ask, moment: Moment) -> Result<(), Why> {
+fn change_one(
+    applied: &Applied,
+    held: &mut Held,
+    ask: &Ask,
+    moment: Moment,
+    plan: &Plan,
+) -> Result<(), Why> {
     if matches!(applied.limit.counts, Counts::Requests | Counts::Parallel) {
         return Ok(());
     }
     // What has been counted stays counted.
-    let units = applied.units(ask)?.saturating_sub(held.counted).max(0);
+    let wanted = applied.wanted(ask, held.units, moment, &plan.calendar)?;
+    let units = wanted.saturating_sub(held.counted).max(0);
     let more = units.saturating_sub(held.units);
     match (&applied.cell, &held.account) {
         (Cell::Rate(rate, pace), _) if more > 0 => {

@@ -133,6 +133,7 @@ impl SixLimits {
                 ..Amounts::default()
             },
             most: Most::Later,
+            is_learnt: false,
         };
         let first = if is_read { ask(0) } else { ask(8) };
         if reservation.take(ROUTE, |_| true, &first, began).is_err() {

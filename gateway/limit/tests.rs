@@ -165,6 +165,7 @@ fn estimate(amounts: Amounts) -> Ask {
     Ask {
         estimate: amounts,
         most: Most::Later,
+        is_learnt: false,
     }
 }
 
@@ -476,6 +477,7 @@ fn a_response_that_broke_off_costs_what_was_seen_and_with_max_all_that_was_reser
         let ask = Ask {
             estimate: used(1, 1, UNIT / 2),
             most: Most::Known(used(1, 1, UNIT / 10 * 8)),
+            is_learnt: false,
         };
         let mut taken = house.take(&ask, house.at(NO_TIME)).ok().unwrap();
         taken.settle(
@@ -496,6 +498,7 @@ fn a_request_without_a_bound_is_refused_only_where_the_limit_says_so() {
         let ask = Ask {
             estimate: used(1, 1, UNIT / 2),
             most: Most::Unbounded,
+            is_learnt: false,
         };
         assert_eq!(house.take(&ask, house.at(NO_TIME)).is_ok(), is_taken);
     }

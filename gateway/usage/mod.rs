@@ -33,7 +33,7 @@ mod websocket;
 
 pub(crate) use endpoints::{bills_later, model_in_path};
 pub use exclude::ExcludeUsage;
-pub(crate) use expected::{Expected, expected};
+pub(crate) use expected::{Expected, expected, runs_without_usage};
 pub use include::IncludeUsage;
 pub(crate) use include::ROOM;
 pub use media::{Media, MediumTokens};

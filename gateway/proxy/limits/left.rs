@@ -28,7 +28,11 @@ pub(in crate::proxy) fn write(exchange: &Exchange, headers: &mut HeaderMap) {
     let enforced = || {
         let limits = reserved.reservation.lists().on(&route.name);
         let limits = limits.map(|(_, applied)| applied);
-        limits.filter(|it| it.enforces() && it.is_for(reserved.model.as_deref()))
+        limits.filter(|it| {
+            // What is left of a limit that other tenants share would tell what they used.
+            let is_own = matches!(it.limit.of, Of::Key | Of::Label { .. });
+            is_own && it.enforces() && it.is_for(reserved.model.as_deref())
+        })
     };
     let left: Vec<_> = enforced()
         .filter_map(|applied| left_of(applied, moment, calendar))

@@ -38,7 +38,9 @@ use crate::proxy::head::declared_length;
 use crate::proxy::reject::{Reason, Rejection};
 use crate::proxy::reserved::Reserved;
 use crate::proxy::reserved::ask::{self, Prices};
-use crate::usage::{Asked, Expected, RequestReader, bills_later, expected, model_in_path};
+use crate::usage::{
+    Asked, Expected, RequestReader, bills_later, expected, model_in_path, runs_without_usage,
+};
 
 /// How long a request waits for the ledger to issue the rights that it needs, in all.
 const LEDGER_WAIT: Duration = Duration::from_millis(100);
@@ -114,6 +116,7 @@ async fn take(
             true => Most::Unbounded,
             false => Most::Later,
         },
+        is_learnt: true,
     };
     let holds = |applied: &Applied| {
         let is_of_use = !matches!(applied.limit.counts, Counts::Requests | Counts::Parallel);
@@ -297,7 +300,11 @@ async fn change_reserved(
         day: exchange.time.to_zoned(TimeZone::UTC).date(),
     };
     let is_for = |applied: &Applied| applied.is_for(model.as_deref());
-    refuse_unpriced(exchange, admission, reserved, &prices, is_for)?;
+    let runs_a_model = reserved.expected == Expected::Tokens
+        || reserved.expected == Expected::Perhaps && attempt.readings().any(runs_without_usage);
+    if runs_a_model {
+        refuse_unpriced(exchange, admission, reserved, &prices, is_for)?;
+    }
     let learnt = reserved.reservation.lists().estimate(asked.bytes);
     let ask = ask::of_body(asked, learnt, prices);
     reserved.input = ask.estimate.input;
@@ -312,7 +319,8 @@ async fn change_reserved(
         wait_or_refuse(exchange, admission, &refused, &mut waited).await?;
     }
     reserved.admitted = Admitted::of(reserved.reservation.held());
-    reserved.reservation.count_request(moment);
+    // From now on: many that came at once, and whose bodies took long, reach the provider now.
+    reserved.reservation.count_request(exchange.moment_now());
     Ok(())
 }
 
@@ -331,7 +339,7 @@ fn refuse_unpriced(
     prices: &Prices<'_>,
     is_for: impl Fn(&Applied) -> bool,
 ) -> Result<(), Rejection> {
-    if reserved.expected != Expected::Tokens || !prices.lack_model() {
+    if !prices.lack_model() {
         return Ok(());
     }
     let route = &*admission.route().name;

@@ -6,6 +6,7 @@ use crate::limit::applied::Amounts;
 use crate::limit::passed::Passed;
 use crate::limit::reservation::{Outcome, Reservation};
 use crate::limit::terms::Amount;
+use crate::proxy::attempt::Attempt;
 use crate::proxy::consumption::Consumption;
 use crate::proxy::conversation::Conversation;
 use crate::proxy::exchange::Exchange;
@@ -14,7 +15,7 @@ use crate::proxy::reject::{Reason, Rejection};
 use crate::proxy::reserved::Reserved;
 use crate::proxy::reserved::ask::whole_billionths;
 use crate::proxy::spend::price;
-use crate::usage::{Expected, Meter, Usage};
+use crate::usage::{Expected, Meter, Usage, runs_without_usage};
 
 /// After so many events, and after so long, a reservation is raised to what a stream has used.
 const EVENTS: u64 = 64;
@@ -80,6 +81,13 @@ fn outcome(
             true => Outcome::AtLeast(used),
             false => Outcome::Used(used),
         };
+    }
+    let runs_a_model = |attempt: &Attempt| attempt.readings().any(runs_without_usage);
+    if reserved.expected == Expected::Perhaps
+        && went_well
+        && exchange.attempt.as_ref().is_some_and(runs_a_model)
+    {
+        return Outcome::Unknown;
     }
     // An endpoint of which nobody knows whether it runs a model, and a WebSocket on which nothing was said.
     if reserved.expected == Expected::Perhaps || consumption.responses.is_some() {

@@ -75,6 +75,7 @@ pub(in crate::proxy) fn of_body(asked: &Asked<'_>, learnt: Amounts, prices: Pric
             ..estimate
         },
         most: most(asked, cap, prices),
+        is_learnt: cap.is_none_or(|cap| cap > output),
     }
 }
 
