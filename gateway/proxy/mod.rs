@@ -143,7 +143,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_response_filter(
         &self, _: &mut Session, head: &mut ResponseHeader, exchange: &mut Ctx,
     ) -> Result<()> {
-        observe::arrival(exchange, head)
+        observe::arrival(exchange, head).await
     }
 
     /// 4 observe: a chunk of the response's body has come.

@@ -32,7 +32,7 @@ static OUR_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
 /// Notes that the head of a response has come. Refuses one that switches to a protocol which the client has not
 /// requested, or over a version of HTTP that cannot switch: the client would take what follows for the response to its
 /// next request.
-pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<()> {
+pub(super) async fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<()> {
     if let Some(attempt) = &mut exchange.attempt {
         attempt.tries.response_begun = true;
     }
@@ -47,6 +47,10 @@ pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<
     let may_switch = head.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade);
     if switches && !may_switch {
         return Err(failed(UNEXPECTED_SWITCH));
+    }
+    if head.status.is_success() && limits::read_body(exchange) {
+        // The provider has not waited for the end of the request: its limits do not wait for it either.
+        return limits::end_of_body(exchange, true, 0).await;
     }
     Ok(())
 }

@@ -197,3 +197,26 @@ fn a_request_without_a_cap_takes_the_most_that_its_model_makes_or_is_refused_whe
     let gateway = scene(&books, &limits("")).start();
     assert_eq!(ask(&gateway, &json!({"model": "m"})).status, 200);
 }
+
+#[test]
+fn a_provider_that_responds_before_the_end_of_a_request_does_not_get_around_a_limit() {
+    use crate::support::Provider;
+    use crate::support::provider::respond;
+    let provider = Provider::responding(|_, wire| respond(wire, "200 OK", &[], b"early"));
+    let limits = limit(
+        "money",
+        "of = \"key\"\nbudget = \"1 per day\"\nreserve = \"max\"\nunbounded = \"refuse\"",
+    );
+    let scene = crate::support::Scene::with_server(
+        "server.limits.held_body = \"0B\"",
+        &super::configuration(&provider, &limits),
+    );
+    scene.write("prices.toml", super::PRICES);
+    let gateway = scene.key("alice", "secret", "").start();
+    let head = [JSON[0], JSON[1], ("transfer-encoding", "chunked")];
+    let mut client = Client::connect(gateway.address());
+    let mut raw = raw_request("POST", "/p/chat/completions", &head, b"");
+    raw.extend(b"1\r\n{\r\n");
+    client.send(raw);
+    assert_eq!(client.response(false).code(), "unbounded_request");
+}
