@@ -42,7 +42,8 @@ impl RateRow {
     }
 }
 
-/// Writes the states. Of what another process wrote, the later time stays.
+/// Writes the states. Of what another process wrote, the later time stays; where the wall clock was set back since, what
+/// was left then counts from now on.
 pub(super) fn write(
     connection: &Connection,
     rows: &[RateRow],
@@ -52,7 +53,8 @@ pub(super) fn write(
     let mut statement = connection.prepare_cached(
         "INSERT INTO rate (name, scope, counts, span, full_at, saved_at, holder) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT DO UPDATE SET
-             full_at = CASE holder WHEN excluded.holder THEN excluded.full_at ELSE max(full_at, excluded.full_at) END,
+             full_at = CASE holder WHEN excluded.holder THEN excluded.full_at
+                 ELSE max(min(full_at, excluded.saved_at + max(full_at - saved_at, 0)), excluded.full_at) END,
              saved_at = excluded.saved_at, holder = excluded.holder",
     )?;
     for row in rows {
@@ -102,4 +104,43 @@ fn read_from(connection: &Connection, now: i64) -> rusqlite::Result<Vec<RateRow>
         });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::CREATE;
+    use super::*;
+
+    #[test]
+    fn what_another_process_wrote_by_a_clock_that_was_ahead_closes_no_rate_for_long() {
+        const DAY: i64 = 86_400_000_000;
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(CREATE).unwrap();
+        let save = |holder, now: i64, left: i64| {
+            let row = RateRow {
+                limit: "rate".into(),
+                scope: "alice".into(),
+                counts: Counts::Requests,
+                window: Window::Minute,
+                full_at: now + left,
+            };
+            let now = Timestamp::from_microsecond(now).unwrap();
+            write(&connection, &[row], holder, now).unwrap();
+        };
+        let left = |now: i64| {
+            let rows = read_from(&connection, now).unwrap();
+            rows.first().map(|row| row.full_at - now)
+        };
+        save(1, 41 * DAY, 50);
+        save(2, DAY, 20);
+        assert_eq!(left(DAY), Some(50));
+        assert_eq!(left(2 * DAY), None);
+        // While the clock goes on, the later time stays, of whichever process.
+        save(3, DAY + 10, 20);
+        assert_eq!(left(DAY + 10), Some(40));
+        save(4, DAY + 20, 90);
+        assert_eq!(left(DAY + 20), Some(90));
+        save(4, DAY + 30, 5);
+        assert_eq!(left(DAY + 30), Some(5));
+    }
 }

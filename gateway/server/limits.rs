@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Runtime;
 
 use super::limit_metrics::{Reported, show_in_background};
@@ -17,6 +18,8 @@ use crate::snapshot::Live;
 const BEAT: Duration = Duration::from_secs(1);
 /// How often cells are forgotten that nobody uses: after so many beats.
 const FORGET: u32 = 60;
+/// By how much a clock may be set back between two processes without a warning.
+const CLOCK_CORRECTED: SignedDuration = SignedDuration::from_mins(5);
 /// The seconds of a day.
 const DAY: u64 = 86_400;
 
@@ -32,7 +35,20 @@ pub(super) fn open_ledger(config: &Resolved) -> Result<Arc<Ledger>, Error> {
     let days = limits.retention.as_secs().div_ceil(DAY);
     let opened = Ledger::open(path, u32::try_from(days).unwrap_or(u32::MAX));
     let ledger = opened.map_err(|error| Error::Failed(format!("[ledger] store: {error}")))?;
+    if let Some(last) = ledger.last_commit()
+        && is_behind(Timestamp::now(), last)
+    {
+        tracing::warn!(
+            "the clock is behind the last entry of the ledger, of {last}: one of them is wrong, and budgets count in the \
+             periods that the clock shows"
+        );
+    }
     Ok(Arc::new(ledger))
+}
+
+/// Whether a clock that shows `now` is behind the time of the `last` commit, by more than clocks are corrected by.
+fn is_behind(now: Timestamp, last: Timestamp) -> bool {
+    last.duration_since(now) > CLOCK_CORRECTED
 }
 
 /// The cells of all limits, with what processes before this one have used of rates.
@@ -90,4 +106,24 @@ fn row_of(state: RateState) -> Option<RateRow> {
         window,
         full_at: state.full_at.as_microsecond(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_behind_the_ledger_is_noticed_and_one_that_was_corrected_is_not() {
+        let now = Timestamp::now();
+        for (minutes, behind) in [
+            (-1440, false),
+            (0, false),
+            (4, false),
+            (6, true),
+            (1440, true),
+        ] {
+            let last = now + SignedDuration::from_mins(minutes);
+            assert_eq!(is_behind(now, last), behind, "{minutes}");
+        }
+    }
 }

@@ -164,6 +164,9 @@ async def check_idle(gateway, slots=SLOTS):
         await asyncio.sleep(0.1)
     assert full == [200] * slots, f"slots are taken: {full}"
     assert (more.status, more.code) == (429, "parallel_limit"), more
+    held = lambda: [row for row in gateway.report() if row["reserved"] or (row["counts"] == "parallel" and row["used"])]
+    assert len(gateway.report()) >= len(COUNTED)
+    await gateway.until(lambda: not held(), "gives everything back")
     # What is used is written within a second or two. What is reserved beside counts as used when the process ends.
     idle = None
     while idle != (now := [gateway.used(name) for name in COUNTED]):

@@ -104,6 +104,8 @@ async def test_a_clock_that_is_wrong_over_a_restart_opens_no_period_twice(keygat
             assert await served(gateway, 9) == expected, f"a restart at {step} s"
         await gateway.stop()
         assert [used for _, _, used in periods(gateway)] == [3] * 5, periods(gateway)
+        # Each start with a clock that had been ahead before says so.
+        assert gateway.events().count("the clock is behind the last entry of the ledger") == 4, gateway.events()
 
 
 async def test_a_rate_that_is_used_up_is_whole_again_in_two_windows_whatever_the_clock_showed(keygate, long):

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 # The cost of a token of input and of output, in billionths: as the price file below says.
@@ -258,6 +259,11 @@ class Gateway:
 
     def used(self, name):
         return self.sums(name)[1]
+
+    def report(self):
+        """What the gateway itself says of its limits."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/limits", timeout=10) as response:
+            return json.load(response)["limits"]
 
     async def connect(self):
         name = "localhost" if self.tls else None
