@@ -108,6 +108,7 @@ fn use_rate(rate: &Rate, pace: Pace, tally: &Tally, reserved: i64, used: i64) ->
     let admitted = rate.reserve(reserved, NOW, pace).is_ok();
     if admitted {
         tally.admitted(reserved);
+        thread::yield_now();
         tally.given_back(reserved - used);
         rate.settle(reserved, used, NOW, pace);
     }
@@ -175,6 +176,7 @@ fn no_more_slots_are_taken_than_there_are() {
             let taken = slots.take(1);
             if taken {
                 tally.admitted(1);
+                thread::yield_now();
                 tally.given_back(1);
                 slots.give_back(Duration::ZERO);
             }
@@ -207,6 +209,7 @@ fn spend(account: &Account, amount: i64, tally: &Tally, (reserved, used): (i64, 
     let admitted = account.reserve(reserved, amount).is_ok();
     if admitted {
         tally.admitted(reserved);
+        thread::yield_now();
         tally.given_back(reserved - used);
         account.settle(reserved, used);
     }
@@ -248,7 +251,10 @@ fn rights_that_are_lowered_while_requests_take_are_not_spent_here() {
         for other in others {
             other.join().unwrap();
         }
-        assert_eq!((account.taken(), account.reserved()), (tally.held(), tally.held()));
+        assert_eq!(
+            (account.taken(), account.reserved()),
+            (tally.held(), tally.held())
+        );
         assert!(account.issued() == left && left >= 1);
     });
 }
