@@ -130,9 +130,10 @@ impl Live {
             taken: self.account.taken(),
             missed: self.missed,
             largest,
-            pace: match common.is_retiring {
-                true => 0,
-                false => self.pace.a_second(),
+            pace: if common.is_retiring {
+                0
+            } else {
+                self.pace.a_second()
             },
             holders: common.holders,
             is_idle: common.is_retiring || common.at.duration_since(self.moved) >= IDLE,
