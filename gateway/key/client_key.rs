@@ -35,7 +35,6 @@ pub struct ClientKey {
     /// The limits that the key's entry sets; `None` if it sets none.
     pub limits: Option<Arc<KeyLimits>>,
     /// The place of what the key has used of its limits. Empty in a copy of the key.
-    #[expect(dead_code, reason = "the proxy uses it with the next part")]
     pub(crate) slot: KeySlot,
 }
 

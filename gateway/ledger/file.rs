@@ -15,6 +15,8 @@ use crate::runtime::replace;
 
 /// How long a write waits for the write of another process.
 const BUSY: Duration = Duration::from_secs(1);
+/// How every database of SQLite begins (<https://www.sqlite.org/fileformat.html>).
+const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The smallest page of a database, in bytes.
 const SMALLEST_PAGE: u64 = 512;
 /// The user only.
@@ -121,6 +123,11 @@ fn check_header(path: &Path) -> Result<(), LedgerError> {
     let about = fs::symlink_metadata(path).map_err(|error| LedgerError::file(path, error))?;
     check_kind(path, &about)?;
     if about.len() < SMALLEST_PAGE {
+        if !begins_as_database(path)? {
+            return Err(LedgerError::Foreign {
+                path: path.to_owned(),
+            });
+        }
         let why = format!("it is cut, and has only {} bytes", about.len());
         return Err(LedgerError::damaged(path, why));
     }
@@ -167,6 +174,13 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, LedgerError> {
 /// Whether a log of the ledger has something in it.
 fn has_log(path: &Path) -> bool {
     fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0)
+}
+
+/// Whether a file that is too short for a database may be the beginning of one.
+fn begins_as_database(path: &Path) -> Result<bool, LedgerError> {
+    let content = fs::read(path).map_err(|error| LedgerError::file(path, error))?;
+    let length = content.len().min(MAGIC.len());
+    Ok(content.get(..length) == MAGIC.get(..length))
 }
 
 /// Each commit is on the disk when it returns, and readers do not wait for it.

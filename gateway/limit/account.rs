@@ -139,6 +139,7 @@ impl Account {
     }
 
     /// Reserves `units` whatever is left: what is missing becomes debt.
+    #[cfg(test)]
     pub(crate) fn reserve_as_debt(&self, units: i64) {
         add(&self.taken, units);
         add(&self.reserved, units);
@@ -191,9 +192,10 @@ impl Account {
         let now = passed.map_or(0, |percent| self.part(percent, amount));
         // Most calls find that nothing is new.
         let is_new = now > self.warned.load(Ordering::Relaxed);
-        let before = match is_new {
-            true => self.warned.fetch_max(now, Ordering::Relaxed),
-            false => now,
+        let before = if is_new {
+            self.warned.fetch_max(now, Ordering::Relaxed)
+        } else {
+            now
         };
         let told = before.max(self.elsewhere.load(Ordering::Relaxed));
         let parts = percents

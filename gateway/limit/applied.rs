@@ -153,25 +153,21 @@ impl Applied {
             return Ok(1);
         }
         let estimate = ask.estimate.units(counts).min(self.capacity());
-        match (self.limit.reserve, &ask.most) {
-            (Reserve::None, _) => Ok(0),
-            (Reserve::Estimate, _) => Ok(estimate),
-            // A bound of the tokens, and no price.
-            (Reserve::Max, Most::Known(most))
-                if counts == Counts::Money && most.money.is_none() =>
-            {
-                match self.limit.unbounded {
-                    true => Err(Why::Unbounded),
-                    false => Ok(estimate),
-                }
-            }
+        let most = match (self.limit.reserve, &ask.most) {
+            (Reserve::None, _) => return Ok(0),
+            (Reserve::Estimate, _) | (Reserve::Max, Most::Later) => return Ok(estimate),
+            (Reserve::Max, Most::Unbounded) => None,
+            // A bound of the tokens may come without a price.
             (Reserve::Max, Most::Known(most)) => {
-                let units = most.units(counts);
-                let fits = units <= self.capacity();
-                fits.then_some(units).ok_or(Why::Exceeds)
+                let is_known = counts != Counts::Money || most.money.is_some();
+                is_known.then(|| most.units(counts))
             }
-            (Reserve::Max, Most::Unbounded) if self.limit.unbounded => Err(Why::Unbounded),
-            (Reserve::Max, Most::Unbounded | Most::Later) => Ok(estimate),
+        };
+        match most {
+            Some(units) if units <= self.capacity() => Ok(units),
+            Some(_) => Err(Why::Exceeds),
+            None if self.limit.unbounded => Err(Why::Unbounded),
+            None => Ok(estimate),
         }
     }
 

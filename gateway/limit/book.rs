@@ -79,12 +79,15 @@ type Cells = HashMap<CellId, Known, ahash::RandomState>;
 /// waiting that need a new one.
 pub(crate) const PARTS: usize = 256;
 
+/// What requests used so far, by key and by route.
+type Averages = HashMap<(Learner, Arc<str>), Arc<Learnt>, ahash::RandomState>;
+
 /// All cells.
 pub(crate) struct Book {
     parts: [Mutex<Cells>; PARTS],
     /// Chooses the part of a cell.
     hasher: ahash::RandomState,
-    learnt: Mutex<HashMap<(Learner, Arc<str>), Arc<Learnt>, ahash::RandomState>>,
+    learnt: Mutex<Averages>,
     issuer: Arc<dyn Issuer>,
     /// When buckets are full again that processes before this one have used.
     earlier: HashMap<CellId, Ticks, ahash::RandomState>,

@@ -103,9 +103,10 @@ impl Budget {
     /// What is left in the period that `now` is in: less than zero if there is debt.
     pub(crate) fn left(&self, now: Timestamp, calendar: &Calendar) -> i64 {
         let current = self.current.load();
-        match now < current.id().end {
-            true => current.left(self.amount()),
-            false => self.begin(now, calendar).left(self.amount()),
+        if now < current.id().end {
+            current.left(self.amount())
+        } else {
+            self.begin(now, calendar).left(self.amount())
         }
     }
 

@@ -175,8 +175,9 @@ fn units(units: u64) -> i64 {
     reason = "a ratio in a metric needs no more digits"
 )]
 fn ratio(part: i64, whole: i64) -> f64 {
-    match whole > 0 {
-        true => part as f64 / whole as f64,
-        false => 1.0,
+    if whole > 0 {
+        part as f64 / whole as f64
+    } else {
+        1.0
     }
 }

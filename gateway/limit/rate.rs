@@ -172,6 +172,10 @@ fn wait(full_at: i64, reserved: i64, units: i64, now: Ticks, pace: Pace) -> Opti
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "numbers of tests are far below 2^52"
+)]
 mod tests {
     use proptest::prelude::*;
 

@@ -275,11 +275,6 @@ impl Reservation {
     pub(crate) fn began(&self) -> Moment {
         self.began
     }
-
-    /// The plan that the limits belong to.
-    pub(crate) fn plan(&self) -> &Arc<Plan> {
-        &self.plan
-    }
 }
 
 impl Drop for Reservation {

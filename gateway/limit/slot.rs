@@ -9,7 +9,7 @@ use super::lists::Limits;
 /// The limits of one key, put together at its first request. Empty in a key that was not used: a million of them take a
 /// word each.
 #[derive(Default)]
-pub struct KeySlot(ArcSwapOption<Limits>);
+pub(crate) struct KeySlot(ArcSwapOption<Limits>);
 
 impl KeySlot {
     /// The limits, if they were put together.

@@ -312,7 +312,7 @@ fn a_period_that_begins_has_its_own_account_and_what_was_admitted_before_counts_
     drop(second);
     assert_eq!(house.reserved(), [0]);
     // A clock that goes back opens no period again.
-    assert_eq!(house.take(&ask, house.at(NO_TIME)).is_ok(), true);
+    assert!(house.take(&ask, house.at(NO_TIME)).is_ok());
     assert!(house.take(&ask, house.at(midnight)).is_ok());
 }
 
@@ -573,13 +573,12 @@ proptest! {
                 Step::Wait(millis) => now += Duration::from_millis(millis),
                 Step::Take(wanted) => {
                     let before = house.state(at);
-                    match house.take(&estimate(wanted), at) {
-                        Ok(taken) => {
-                            open.push((taken, whole(wanted)));
-                            spent += whole(wanted);
-                            prop_assert!(spent <= amount && open.len() <= 4);
-                        }
-                        Err(_) => prop_assert_eq!(house.state(at), before),
+                    if let Ok(taken) = house.take(&estimate(wanted), at) {
+                        open.push((taken, whole(wanted)));
+                        spent += whole(wanted);
+                        prop_assert!(spent <= amount && open.len() <= 4);
+                    } else {
+                        prop_assert_eq!(house.state(at), before);
                     }
                 }
                 Step::Change(index, wanted) => {

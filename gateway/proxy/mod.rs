@@ -28,7 +28,6 @@ mod forward;
 pub(crate) mod head;
 mod header_map;
 mod held_body;
-mod history;
 mod hold;
 mod http10;
 pub(crate) mod inject;

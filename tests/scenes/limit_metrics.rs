@@ -230,8 +230,8 @@ fn history(gateway: &Gateway) -> Vec<(String, i64, i64, i64, i64)> {
 #[test]
 fn what_each_key_used_is_in_the_ledger() {
     let provider = echo();
-    let open = format!(
-        "[[routes]]\nname = \"open\"\npath = \"/open\"\nprovider = \"p\"\nauth = \"none\"\n"
+    let open = String::from(
+        "[[routes]]\nname = \"open\"\npath = \"/open\"\nprovider = \"p\"\nauth = \"none\"\n",
     );
     let limits = format!("[ledger]\nstore = \"ledger.db\"\n{open}");
     let gateway = scene(&provider, &limits, "rpm_limit = 2").start();

@@ -104,17 +104,19 @@ async fn take(
     let needs_body =
         expected != Expected::Nothing && !admission.upgrade() && lists.need_body(route);
     // With a body, tokens and money are taken at the second point. Here a limit refuses of which nothing is left.
-    let estimate = match needs_body {
-        true => Amounts::default(),
-        false => lists.estimate(declared_length(request)),
+    let estimate = if needs_body {
+        Amounts::default()
+    } else {
+        lists.estimate(declared_length(request))
     };
     // The messages of a WebSocket name its models, and how much they ask for: any model, and without a bound.
     let is_open_ended = admission.upgrade();
     let ask = Ask {
         estimate,
-        most: match is_open_ended {
-            true => Most::Unbounded,
-            false => Most::Later,
+        most: if is_open_ended {
+            Most::Unbounded
+        } else {
+            Most::Later
         },
         is_learnt: true,
     };
@@ -169,9 +171,10 @@ pub(super) fn expectation(method: &str, admission: &Admission, attempt: &Attempt
 
 /// The method that the provider may take the request for: a header may replace it.
 pub(super) fn method_at_provider<'m>(method: &'m str, admission: &Admission) -> &'m str {
-    match admission.may_be_post() {
-        true => "POST",
-        false => method,
+    if admission.may_be_post() {
+        "POST"
+    } else {
+        method
     }
 }
 
@@ -258,7 +261,7 @@ pub(super) async fn end_of_body(
     match Box::pin(change(exchange, reader)).await {
         Ok(()) => Ok(()),
         // Marked as the client's error: over HTTP/2 to the provider, Pingora ignores other errors here.
-        Err(rejection) => Err(exchange.refuse(rejection)).map_err(Error::into_down),
+        Err(rejection) => Err(Error::into_down(exchange.refuse(rejection))),
     }
 }
 

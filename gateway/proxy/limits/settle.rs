@@ -67,19 +67,20 @@ fn outcome(
     consumption: &Consumption<'_>,
     status: u16,
 ) -> Outcome {
-    let stats = &exchange.stats;
+    let seen = &exchange.stats;
     let tries = exchange.attempt.as_ref().map(|attempt| &attempt.tries);
     let was_sent = tries.is_some_and(|tries| tries.connected.is_some());
     if !was_sent || reserved.expected == Expected::Nothing {
         return Outcome::Nothing;
     }
     let went_well = (200..300).contains(&status) || status == 101;
-    let ended_early = stats.client_left || stats.abort.is_some() || exchange.rejection.is_some();
+    let ended_early = seen.client_left || seen.abort.is_some() || exchange.rejection.is_some();
     if let Some(usage) = &consumption.usage {
         let used = completed(exchange, reserved, consumption, usage);
-        return match ended_early && consumption.responses.is_none() {
-            true => Outcome::AtLeast(used),
-            false => Outcome::Used(used),
+        return if ended_early && consumption.responses.is_none() {
+            Outcome::AtLeast(used)
+        } else {
+            Outcome::Used(used)
         };
     }
     let runs_a_model = |attempt: &Attempt| attempt.readings().any(runs_without_usage);
@@ -93,12 +94,12 @@ fn outcome(
     if reserved.expected == Expected::Perhaps || consumption.responses.is_some() {
         return Outcome::Nothing;
     }
-    match stats.first_byte {
+    match seen.first_byte {
         // The provider has refused, or has failed.
         Some(_) if !went_well => Outcome::Nothing,
         Some(_) if consumption.events == 0 && !ended_early => Outcome::Unknown,
         // The provider has not got the whole request.
-        None if !stats.request_complete => Outcome::Nothing,
+        None if !seen.request_complete => Outcome::Nothing,
         _ => Outcome::AtLeast(completed(
             exchange,
             reserved,

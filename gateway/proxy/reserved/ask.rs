@@ -91,10 +91,10 @@ fn most(asked: &Asked<'_>, cap: Option<u64>, prices: Prices<'_>) -> Most {
         input,
         cached: 0,
         output,
-        money: match prices.lack_model() {
-            // A limit that lets it pass counts no cost of it.
-            true => Some(0),
-            false => prices.most(input, output),
+        money: if prices.lack_model() {
+            Some(0)
+        } else {
+            prices.most(input, output)
         },
     })
 }

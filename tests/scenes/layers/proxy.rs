@@ -26,7 +26,7 @@ const PROXY_LAYERS: &[&[&str]] = &[
     &["shared", "stats"],
     &["exchange"],
     &["consumption", "respond", "send"],
-    &["history", "limits"],
+    &["limits"],
     &["body"],
     &["hold"],
     &["forward", "observe", "receive", "record"],

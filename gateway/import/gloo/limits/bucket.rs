@@ -128,7 +128,7 @@ mod tests {
             let found = words(capacity, fill, interval);
             match wanted {
                 "1 per hour, 3h" | "1 per minute, 61m" => {
-                    assert!(found.starts_with("it lets"), "{found}")
+                    assert!(found.starts_with("it lets"), "{found}");
                 }
                 wanted => assert_eq!(found, wanted, "{capacity} {fill} {interval}"),
             }

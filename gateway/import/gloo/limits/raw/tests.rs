@@ -75,7 +75,7 @@ fn each_unit_of_time_is_a_window_or_a_period() {
         r#"{"requestsPerUnit": 1, "unit": "FORTNIGHT"}"#,
         r#"{"requestsPerUnit": 1}"#,
         r#"{"requestsPerUnit": 1, "unit": "SECOND", "of_tomorrow": 1}"#,
-        r#"[]"#,
+        "[]",
     ] {
         assert!(generic(rate).starts_with('!'), "{rate}");
     }
@@ -140,12 +140,12 @@ fn of_sets_exactly_one_may_apply() {
     let server = |sets: &[String]| format!(r#"{{"setDescriptors": [{}]}}"#, sets.join(","));
     let org = set(r#"{"key": "org", "value": "solo"}"#);
     assert_eq!(
-        words(item, &server(&[org.clone()])),
+        words(item, &server(std::slice::from_ref(&org))),
         "3 per minute of x-org=solo"
     );
     let generic = set(r#"{"key": "generic_key", "value": "a"}"#);
     assert_eq!(
-        words(item, &server(&[generic.clone()])),
+        words(item, &server(std::slice::from_ref(&generic))),
         "3 per minute of all"
     );
     let other = set(r#"{"key": "generic_key", "value": "b"}"#);

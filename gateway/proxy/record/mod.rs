@@ -1,5 +1,7 @@
 //! Phase 5, record: one access line, the metrics and the span of an exchange that is over.
 
+mod history;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +12,6 @@ use super::admit::Admission;
 use super::attempt::{Attempt, Tries};
 use super::consumption::Consumption;
 use super::exchange::Exchange;
-use super::history;
 use super::limits::settle;
 use super::reject::Reason;
 use super::reject::limit_refusal::LimitRefusal;
