@@ -15,7 +15,7 @@ use crate::runtime::replace;
 
 /// How long a write waits for the write of another process.
 const BUSY: Duration = Duration::from_secs(1);
-/// How every database of SQLite begins (<https://www.sqlite.org/fileformat.html>).
+/// How every database of `SQLite` begins (<https://www.sqlite.org/fileformat.html>).
 const MAGIC: &[u8] = b"SQLite format 3\0";
 /// The smallest page of a database, in bytes.
 const SMALLEST_PAGE: u64 = 512;

@@ -248,8 +248,14 @@ fn what_each_key_used_is_in_the_ledger() {
     );
     let expected = [
         (" p unknown ".to_owned(), 1, 0, 7, 0),
-        ("alice   ".to_owned(), 0, 1, 0, 0),
-        ("alice p m USD".to_owned(), 2, 0, 2_000_000, 2_000_000_000),
+        ("alice p  ".to_owned(), 1, 1, 0, 0),
+        (
+            "alice p m USD".to_owned(),
+            2,
+            0,
+            2_000_000,
+            2_000_000_000_000,
+        ),
     ];
     eventually("the history", || history(&gateway) == expected);
     eventually("the state of the ledger", || {

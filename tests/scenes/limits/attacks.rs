@@ -131,7 +131,10 @@ fn a_limit_that_refuses_what_has_no_bound_refuses_websockets() {
 #[test]
 fn one_clients_odd_requests_do_not_close_a_budget_for_others() {
     let books = Books::open();
-    let limits = limit("money", "of = \"gateway\"\nbudget = \"0.1 per day\"");
+    let limits = limit(
+        "money",
+        "of = { label = \"team\", each = true }\nbudget = \"0.1 per day\"",
+    );
     let gateway = scene(&books, &limits).start();
     let odd = json!({"model": "m", "max_tokens": 1, "input": 20_000});
     assert_eq!(ask(&gateway, &odd).status, 200);
@@ -150,7 +153,7 @@ fn a_response_that_names_a_model_without_a_price_costs_what_the_requests_model_d
         let head = [("content-type", "application/json")];
         crate::support::provider::respond(wire, "200 OK", &head, body);
     });
-    let limits = limit("money", "of = \"gateway\"\nbudget = \"0.1 per day\"");
+    let limits = limit("money", "of = \"key\"\nbudget = \"0.1 per day\"");
     let scene = Scene::new(&configuration(&provider, &limits));
     scene.write("prices.toml", super::PRICES);
     let gateway = scene.key("alice", "secret", "").start();

@@ -1,10 +1,13 @@
 //! What a limit needs to know of a request's body: its model, and how much it asks for.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use serde_json::json;
 
 use super::{Books, JSON, ask, ask_at, limit, scene, scene_with};
 use crate::support::client::raw_request;
-use crate::support::{Client, eventually};
+use crate::support::{Client, Provider, Scene, eventually};
 
 #[test]
 fn a_limit_of_a_model_holds_for_that_model_wherever_it_is_named() {
@@ -171,8 +174,8 @@ fn a_request_without_a_cap_takes_the_most_that_its_model_makes_or_is_refused_whe
         limit("money", &format!("{rest}\n{more}"))
     };
     let most = "[[price]]\nmodel = \"m\"\ninput = \"1\"\noutput = \"10\"\nmax_output = ";
-    // 900 tokens of output cost 0.009; 1,100 are more than the limit ever admits.
-    for (max_output, status) in [("900", 200), ("1100", 400)] {
+    // 700 tokens of output cost 0.007, and the input 0.002; 1,100 are more than the limit ever admits.
+    for (max_output, status) in [("700", 200), ("1100", 400)] {
         let scene = scene(&books, &limits(""));
         scene.write("prices.toml", &format!("{most}{max_output}\n"));
         let gateway = scene.start();
@@ -200,17 +203,20 @@ fn a_request_without_a_cap_takes_the_most_that_its_model_makes_or_is_refused_whe
 
 #[test]
 fn a_provider_that_responds_before_the_end_of_a_request_does_not_get_around_a_limit() {
-    use crate::support::Provider;
-    use crate::support::provider::respond;
-    let provider = Provider::responding(|_, wire| respond(wire, "200 OK", &[], b"early"));
-    let limits = limit(
-        "money",
-        "of = \"key\"\nbudget = \"1 per day\"\nreserve = \"max\"\nunbounded = \"refuse\"",
-    );
-    let scene = crate::support::Scene::with_server(
-        "server.limits.held_body = \"0B\"",
-        &super::configuration(&provider, &limits),
-    );
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut wire, _) = listener.accept().unwrap();
+        let _ = wire.read(&mut [0; 4096]);
+        let _ = wire.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly");
+        // Open until the gateway closes it.
+        let _ = wire.read_to_end(&mut Vec::new());
+    });
+    let rest = "of = \"key\"\nbudget = \"1 per day\"\nreserve = \"max\"\nunbounded = \"refuse\"";
+    let other = Provider::start();
+    let configuration = super::configuration(&other, &limit("money", rest));
+    let configuration = configuration.replace(&other.url(), &format!("http://{address}"));
+    let scene = Scene::with_server("server.limits.held_body = \"0B\"", &configuration);
     scene.write("prices.toml", super::PRICES);
     let gateway = scene.key("alice", "secret", "").start();
     let head = [JSON[0], JSON[1], ("transfer-encoding", "chunked")];
