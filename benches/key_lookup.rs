@@ -53,16 +53,10 @@ fn store(size: usize) -> KeyStore {
     let mut known = KnownLabels::default();
     let entry = |number: usize| {
         let team = ("team".to_owned(), format!("team-{}", number % 10));
+        let mut key = ClientKey::new(format!("client-{number}").into());
+        key.labels = known.share(Labels::from(BTreeMap::from([team])));
         KeyEntry {
-            key: ClientKey {
-                id: format!("client-{number}").into(),
-                labels: known.share(Labels::from(BTreeMap::from([team]))),
-                metadata: BTreeMap::new(),
-                not_before: None,
-                expires: None,
-                disabled: false,
-                counted: true,
-            },
+            key,
             digests: vec![(KeyDigest::of(secret(number).as_bytes()), None)],
         }
     };

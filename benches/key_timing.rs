@@ -14,15 +14,12 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use keygate::testing::key::{
-    ClientKey, KeyDigest, KeyEntry, KeyStore, Labels, PresentedKey, format,
-};
+use keygate::testing::key::{ClientKey, KeyDigest, KeyEntry, KeyStore, PresentedKey, format};
 
 const MEASUREMENTS: usize = 1_000_000;
 /// The part of the longest times that is left out, because interrupts cause them.
@@ -117,17 +114,13 @@ fn main() {
     let unknown: Vec<_> = (0..1000)
         .map(|i| format::generate(&format!("u{i:03}")).unwrap())
         .collect();
-    let entry = |id: &str, secret: &[u8]| KeyEntry {
-        key: ClientKey {
-            id: id.into(),
-            labels: Labels::default(),
-            metadata: BTreeMap::new(),
-            not_before: None,
-            expires: None,
-            disabled: id.starts_with('d'),
-            counted: true,
-        },
-        digests: vec![(KeyDigest::of(secret), None)],
+    let entry = |id: &str, secret: &[u8]| {
+        let mut key = ClientKey::new(id.into());
+        key.disabled = id.starts_with('d');
+        KeyEntry {
+            key,
+            digests: vec![(KeyDigest::of(secret), None)],
+        }
     };
     let disabled_entries = disabled
         .iter()

@@ -24,6 +24,7 @@ use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use keygate::testing::config::{Purpose, Resolved};
 use keygate::testing::key::{KeyDigest, PresentedKey};
+use keygate::testing::limit::SixLimits;
 use keygate::testing::metrics::Metrics;
 use keygate::testing::proxy::admit::Admission;
 use keygate::testing::proxy::attempt::Attempt;
@@ -32,7 +33,7 @@ use keygate::testing::proxy::inject;
 use keygate::testing::route::NormalPath;
 use keygate::testing::snapshot::Live;
 use keygate::testing::template::{Extractor, HeaderTemplate, Source};
-use keygate::testing::usage::Meter;
+use keygate::testing::usage::{Meter, RequestReader};
 use pingora::http::RequestHeader;
 
 #[global_allocator]
@@ -42,6 +43,7 @@ const KEY: &str = "kg-bench-0500-kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
 const EVENT: &[u8] = br#"data: {"id":"chatcmpl-AEHYs2B0XUlEioCduH1meERmMwBGF","object":"chat.completion.chunk","created":1727967462,"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":" recursion"},"logprobs":null,"finish_reason":null}]}
 
 "#;
+const REQUEST: &[u8] = br#"{"model":"gpt-4o-mini","messages":[{"role":"system","content":"You are a helpful assistant. Answer in one sentence, without lists."},{"role":"user","content":"What is recursion? Explain it to somebody who has never written a program, with an example from the kitchen."}],"temperature":0.2,"max_tokens":100}"#;
 const RESPONSE: &[u8] = br#"{"id":"chatcmpl-1","object":"chat.completion","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"Recursion is when a function calls itself, on a part of what it was given, until there is nothing left to be done: see recursion. It is the shape of trees, of languages and of proofs, and whoever has understood it once will find it everywhere."},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":51,"total_tokens":63}}"#;
 
 /// A configuration with 1,000 keys and 20 routes to 20 providers.
@@ -119,7 +121,7 @@ fn steps() -> Vec<Step> {
     };
     let name = HeaderName::from_static("x-client");
     let template = HeaderTemplate::parse(name, "python {{ version }}", &[extractor]).unwrap();
-    vec![
+    let mut steps: Vec<Step> = vec![
         (
             "check_head",
             Box::new(move || check_head(&snapshot.rules, black_box(head), b"").unwrap()),
@@ -191,7 +193,58 @@ fn steps() -> Vec<Step> {
                 assert!(value.is_some());
             }),
         ),
+    ];
+    steps.extend(steps_of_limits(now));
+    steps
+}
+
+/// The steps of a request with six limits.
+fn steps_of_limits(now: Timestamp) -> Vec<Step> {
+    vec![
+        (
+            "limits",
+            Box::new({
+                let limits = SixLimits::default();
+                move || assert_eq!(limits.request(Instant::now(), now, false), 6)
+            }),
+        ),
+        (
+            "limits_body",
+            Box::new({
+                let limits = SixLimits::default();
+                move || assert_eq!(limits.request(Instant::now(), now, true), 6)
+            }),
+        ),
+        (
+            "read_body",
+            Box::new(|| {
+                let mut reader = RequestReader::of(b"application/json", b"");
+                reader.feed(black_box(REQUEST));
+                let asked = reader.asked_at("/v1/chat/completions");
+                assert_eq!(asked.output_cap, Some(100));
+            }),
+        ),
     ]
+}
+
+/// Two threads, each with many requests of one key with six limits. Returns the nanoseconds of a request: as much as one
+/// thread needs for its own.
+fn two_threads() -> f64 {
+    const TIMES: u32 = 500_000;
+    let (limits, now) = (SixLimits::default(), Timestamp::now());
+    let start = Instant::now();
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                for _ in 0..TIMES {
+                    assert_eq!(limits.request(Instant::now(), now, false), 6);
+                }
+            });
+        }
+    });
+    let taken = start.elapsed().as_nanos() as f64 / f64::from(TIMES);
+    assert!(limits.is_idle());
+    taken
 }
 
 fn main() {
@@ -216,4 +269,7 @@ fn main() {
             .fold(f64::MAX, f64::min);
         println!("{name:16}{best:>10.0}");
     }
+    let best = std::iter::repeat_with(two_threads).take(5);
+    let best = best.fold(f64::MAX, f64::min);
+    println!("{:16}{best:>10.0}", "limits, 2 threads");
 }

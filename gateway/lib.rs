@@ -5,10 +5,11 @@
 //! Pingora reads a request's head and calls the hooks in [`proxy`], in this order:
 //!
 //! 1. *admit* ([`proxy::admit`]): path, route, key, selector -> an `Admission`, or a refusal.
-//! 2. *forward* ([`proxy::attempt`]): a target of the route, its token, the path there -> an `Attempt`; then a connection.
+//! 2. *forward* ([`proxy::attempt`]): a target of the route, its token, the path there -> an `Attempt`; what it needs of
+//!    its limits is reserved; then a connection.
 //! 3. *inject* ([`proxy::inject`]): the client's credentials out, the provider's token in.
 //! 4. *observe*: status, first byte, events. Bodies pass unmodified, except on routes with `meter_streams = "exact"`.
-//! 5. *record*: one access line, the metrics.
+//! 5. *record*: one access line, the metrics, and what was used of the limits.
 //!
 //! # The modules, from the ground up
 //!
@@ -18,7 +19,7 @@
 //! |---|---|
 //! | [`runtime`], [`grammar`] | threads, time, files, the log, the service manager; the syntax of HTTP |
 //! | [`document`], [`wire`], [`limit`], [`trusted_proxies`] | TOML that knows its lines; JSON, events, compression and WebSocket frames; rates and counts; the address of a client behind trusted proxies |
-//! | [`secret`], [`usage`], [`metrics`] | secrets and references to them; tokens, prices and costs; all metrics |
+//! | [`secret`], [`usage`], [`metrics`], [`ledger`] | secrets and references to them; tokens, prices and costs; all metrics; the rights of budgets, in a file |
 //! | [`origin`], [`template`], [`key`], [`access_log`] | one HTTP origin and the way to it; header templates; client keys; one line per request |
 //! | [`provider`] | kinds of providers, paths, header policy, the placement of the token |
 //! | [`route`], [`telemetry`] | router, patterns, targets; spans for a collector |
@@ -35,12 +36,12 @@
 //! connections, resolves no name, reads no file, waits for no log, and parses no body except where a route requests it
 //! (`meter_streams = "exact"`).
 //!
-//! Until the response has passed, it takes no lock that other requests take, with two short exceptions: on the table of
-//! addresses, if a trusted proxy names the client in a header; and on the list of those that wait for a new snapshot, if
-//! `revoked_streams = "cut"`. Two locks belong to one connection and are never contended: that of
+//! Until the response has passed, it takes no lock that other requests take, with three short exceptions: on the table of
+//! addresses, if a trusted proxy names the client in a header; on the list of those that wait for a new snapshot, if
+//! `revoked_streams = "cut"`; and on the table of limits, at the first request of a key in a configuration. Two locks belong to one connection and are never contended: that of
 //! `server::connection::boundary`, and with `"cut"` that of the watchdog, which each poll of the exchange takes. At the
 //! end of an exchange, some metrics are looked up by label, under a read lock: those by key, refused keys, requests with
-//! a reason, tokens and cost.
+//! a reason, refusals by limits, warnings about budgets, tokens and cost.
 
 mod access_log;
 mod admin;
@@ -51,6 +52,7 @@ mod error;
 mod grammar;
 mod import;
 mod key;
+mod ledger;
 mod limit;
 mod metrics;
 mod origin;
@@ -112,6 +114,9 @@ pub mod testing {
             pub use crate::key::format::{generate, is_malformed};
         }
     }
+    pub mod limit {
+        pub use crate::limit::sample::SixLimits;
+    }
     pub mod metrics {
         pub use crate::metrics::Metrics;
     }
@@ -163,8 +168,8 @@ pub mod testing {
     }
     pub mod usage {
         pub use crate::usage::{
-            ExcludeUsage, IncludeUsage, Media, MediumTokens, Meter, Prices, ServiceTier, Usage,
-            WebSocketMeter,
+            Asked, ExcludeUsage, IncludeUsage, Media, MediumTokens, Meter, Prices, RequestReader,
+            ServiceTier, Usage, WebSocketMeter,
         };
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::record::{AccessRecord, cap};
+use crate::limit::amount::write_money;
 use crate::runtime::line_queue::Format;
 use crate::runtime::printable;
 use crate::usage::{Media, ServiceTier, Usage};
@@ -41,6 +42,15 @@ impl Line {
         self.put(name!("status"), &record.status);
         self.put(name!("reason"), &record.reason);
         self.put(name!("refused_by"), &record.refused_by);
+        if let Some(limit) = &record.limit {
+            self.put(name!("limit"), limit);
+        }
+        if let Some(tokens) = &record.reserved.tokens {
+            self.put(name!("reserved_tokens"), tokens);
+        }
+        if let Some(cost) = record.reserved.cost {
+            self.put(name!("reserved_cost"), &write_money(cost));
+        }
         self.put(name!("request_bytes"), &record.request_bytes);
         self.put(name!("response_bytes"), &record.response_bytes);
         self.put(name!("events"), &record.events);
@@ -250,6 +260,9 @@ mod tests {
             currency: "EUR".into(),
             source: CostSource::Prices,
         });
+        record.limit = Some("search-team".into());
+        record.reserved.tokens = Some(1_500);
+        record.reserved.cost = Some(12_000_000);
         record.estimated = true;
         record.first_byte_ms = Some(0.25);
         record.reused = Some(true);
@@ -259,6 +272,7 @@ mod tests {
             "{{\"time\":\"2026-11-21T10:00:00.000007Z\",\"request_id\":\"{}\",\
              \"client\":\"[2001:db8::1]:65535\",\"key\":\"alice\",\"route\":null,\"provider\":null,\
              \"method\":\"POST\",\"path\":\"/a b\",\"status\":200,\"reason\":null,\"refused_by\":null,\
+             \"limit\":\"search-team\",\"reserved_tokens\":1500,\"reserved_cost\":\"0.012\",\
              \"request_bytes\":1,\"response_bytes\":2,\"events\":0,\"model\":\"\\u001b\\\"gpt\\\"\",\
              \"input_tokens\":18446744073709551615,\"output_tokens\":2,\"cache_read_tokens\":3,\
              \"cache_creation_tokens\":4,\"reasoning_tokens\":5,\"cache_creation_1h_tokens\":1,\"searches\":6,\

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::grammar::request_id::RequestId;
+use crate::limit::admitted::Admitted;
 use crate::usage::{Cost, CostSource, Usage};
 
 /// The longest path that is logged in full, in bytes.
@@ -36,6 +37,10 @@ pub(crate) struct AccessRecord {
     pub(crate) reason: Option<&'static str>,
     /// Who rejected the request: `gateway` or `provider`.
     pub(crate) refused_by: Option<&'static str>,
+    /// The name of the limit that refused.
+    pub(crate) limit: Option<Arc<str>>,
+    /// What was reserved when the request was admitted, if it has limits.
+    pub(crate) reserved: Admitted,
     /// The size of the request's body in bytes.
     pub(crate) request_bytes: u64,
     /// The size of the response's body in bytes.
@@ -106,6 +111,8 @@ impl AccessRecord {
             status: 200,
             reason: None,
             refused_by: None,
+            limit: None,
+            reserved: Admitted::default(),
             request_bytes: 1,
             response_bytes: 2,
             events: 0,

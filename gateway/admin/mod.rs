@@ -1,9 +1,10 @@
-//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/probe`.
+//! The admin listener: `/metrics`, `/healthz`, `/readyz`, `/status`, `/limits`, `/probe`.
 //!
 //! It responds without a key. So it listens on loopback or a private address only, its responses hold no secret, and
 //! pages of other sites get none (`guard`).
 
 mod guard;
+pub(crate) mod limits;
 pub(crate) mod probe;
 mod readiness;
 pub(crate) mod status;
@@ -17,12 +18,15 @@ use async_trait::async_trait;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Uri};
 use pingora_core::apps::http_app::ServeHttp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v1::server::HttpSession;
+use serde::Serialize;
 
-use self::status::Status;
+use self::limits::{LimitsReport, Wanted};
+use self::status::{LedgerStatus, Status};
+use crate::ledger::Ledger;
 use crate::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::proxy::connection;
 use crate::proxy::head::check_head;
@@ -36,6 +40,7 @@ pub(crate) struct Admin {
     pub(crate) live: Arc<Live>,
     in_flight: Arc<InFlight>,
     readiness: Arc<Readiness>,
+    ledger: Arc<Ledger>,
     /// When the process began to serve.
     started: Instant,
     /// Held while providers are probed.
@@ -54,12 +59,14 @@ impl Admin {
         live: &Arc<Live>,
         in_flight: &Arc<InFlight>,
         readiness: &Arc<Readiness>,
+        ledger: &Arc<Ledger>,
         started: Instant,
     ) -> Self {
         Self {
             live: live.clone(),
             in_flight: in_flight.clone(),
             readiness: readiness.clone(),
+            ledger: ledger.clone(),
             started,
             probing: tokio::sync::Mutex::default(),
         }
@@ -75,7 +82,8 @@ impl Admin {
         guard::check(request, &rules.server.limits.admin_hosts)
     }
 
-    async fn response(&self, method: &Method, path: &str) -> (StatusCode, &'static str, Vec<u8>) {
+    async fn response(&self, method: &Method, uri: &Uri) -> (StatusCode, &'static str, Vec<u8>) {
+        let path = uri.path();
         // A probe sends requests to others. So it is no GET, which crawlers and previews send on their own.
         if (method, path) == (&Method::POST, "/probe") {
             return self.probe().await;
@@ -93,16 +101,42 @@ impl Admin {
                 b"draining\n".to_vec(),
             ),
             "/status" => json(&self.status()),
+            "/limits" => self.limits(uri.query().unwrap_or_default()).await,
             _ => (
                 StatusCode::NOT_FOUND,
                 TEXT,
-                b"there is /metrics /healthz /readyz /status\n".to_vec(),
+                b"there is /metrics /healthz /readyz /status /limits\n".to_vec(),
             ),
         }
     }
 
     fn status(&self) -> Status {
-        Status::of(&self.live, &self.in_flight, &self.readiness, self.started)
+        let mut status = Status::of(&self.live, &self.in_flight, &self.readiness, self.started);
+        status.ledger = LedgerStatus::of(&self.ledger);
+        status
+    }
+
+    /// The limits that `query` selects.
+    async fn limits(&self, query: &str) -> (StatusCode, &'static str, Vec<u8>) {
+        let wanted = match Wanted::parse(query) {
+            Ok(wanted) => wanted,
+            Err(why) => {
+                return (
+                    StatusCode::BAD_REQUEST,
+                    TEXT,
+                    format!("{why}\n").into_bytes(),
+                );
+            }
+        };
+        let (live, ledger) = (self.live.clone(), self.ledger.clone());
+        // It reads the ledger's file, and sorts what may be many rows.
+        let made =
+            tokio::task::spawn_blocking(move || LimitsReport::of_gateway(&live, &ledger, &wanted));
+        match made.await {
+            Ok(Ok(report)) => json(&report),
+            Ok(Err(error)) => failed(&error),
+            Err(error) => failed(&error),
+        }
     }
 
     /// The status with the results of probing all providers. One probe runs at a time.
@@ -121,17 +155,18 @@ impl Admin {
     }
 }
 
-fn json(status: &Status) -> (StatusCode, &'static str, Vec<u8>) {
-    match serde_json::to_vec_pretty(status) {
+fn failed(error: &dyn std::error::Error) -> (StatusCode, &'static str, Vec<u8>) {
+    let why = format!("{error}\n").into_bytes();
+    (StatusCode::INTERNAL_SERVER_ERROR, TEXT, why)
+}
+
+fn json(value: &impl Serialize) -> (StatusCode, &'static str, Vec<u8>) {
+    match serde_json::to_vec_pretty(value) {
         Ok(mut json) => {
             json.push(b'\n');
             (StatusCode::OK, JSON, json)
         }
-        Err(error) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            TEXT,
-            format!("{error}\n").into_bytes(),
-        ),
+        Err(error) => failed(&error),
     }
 }
 
@@ -144,7 +179,7 @@ impl ServeHttp for Admin {
         let request = session.req_header();
         let (method, uri) = (request.method.clone(), request.uri.clone());
         let (status, media_type, body) = match self.guard(session) {
-            Ok(()) => self.response(&method, uri.path()).await,
+            Ok(()) => self.response(&method, &uri).await,
             Err((status, why)) => {
                 session.set_keepalive(None);
                 (status, TEXT, why.as_bytes().to_vec())

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::probe::Probe;
 use super::readiness::Readiness;
+use crate::ledger::Ledger;
 use crate::provider::Provider;
 use crate::route::{Access, Route};
 use crate::runtime::in_flight::InFlight;
@@ -45,10 +46,46 @@ pub(crate) struct Status {
     pub(crate) keys: usize,
     /// Which version of the key file they were read from.
     pub(crate) key_file: KeyFileStatus,
+    /// The ledger, if there is one.
+    #[serde(default)]
+    pub(crate) ledger: Option<LedgerStatus>,
     /// The routes, in the configuration's order.
     pub(crate) routes: Vec<RouteStatus>,
     /// The providers, in the configuration's order.
     pub(crate) providers: Vec<ProviderStatus>,
+}
+
+/// The ledger.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LedgerStatus {
+    /// The path of its file.
+    pub(crate) file: String,
+    /// For how many seconds news has been waiting to be written: more than one if the file cannot be written.
+    pub(crate) behind_seconds: f64,
+    /// How many processes hold rights: two during an upgrade.
+    pub(crate) holders: u64,
+    /// How many budgets are in memory.
+    pub(crate) accounts: usize,
+    /// How many exchanges are missing in the history because the disk was too slow.
+    pub(crate) dropped: u64,
+    /// Why it cannot be written, if it cannot.
+    pub(crate) last_error: Option<String>,
+}
+
+impl LedgerStatus {
+    /// The status of `ledger`; `None` if it has no file.
+    pub(super) fn of(ledger: &Ledger) -> Option<Self> {
+        let file = absolute(ledger.path()?);
+        let state = ledger.state();
+        Some(Self {
+            file,
+            behind_seconds: state.behind.as_secs_f64(),
+            holders: state.holders,
+            accounts: state.accounts,
+            dropped: state.dropped,
+            last_error: state.last_error,
+        })
+    }
 }
 
 /// Connections of clients.
@@ -177,6 +214,7 @@ impl Status {
                 mark: snapshot.revision.mark().to_owned(),
                 closed_mark: snapshot.closed_by.mark().to_owned(),
             },
+            ledger: None,
             routes: rules
                 .router
                 .routes()

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use tokio::runtime::Builder;
 
+use crate::admin::limits::{LimitsReport, Wanted};
 use crate::admin::status::Status;
 use crate::error::Error;
 use crate::origin::{CallError, CallLimits, CallRequest, call_plain};
@@ -30,12 +33,58 @@ pub(super) fn probe(admin: SocketAddr) -> Result<(Status, Bytes), Error> {
     request(admin, Method::POST, "/probe")
 }
 
-fn request(admin: SocketAddr, method: Method, path: &str) -> Result<(Status, Bytes), Error> {
+/// What the limits have left of the gateway with this admin listener, and the JSON that it was read from.
+pub(super) fn read_limits(
+    admin: SocketAddr,
+    wanted: &Wanted,
+) -> Result<(LimitsReport, Bytes), Error> {
+    request(admin, Method::GET, &format!("/limits{}", query(wanted)))
+}
+
+/// The query of a request for limits.
+fn query(wanted: &Wanted) -> String {
+    let numbers = [
+        ("rows", wanted.rows.map(|it| it.to_string())),
+        ("bytes", wanted.bytes.map(|it| it.to_string())),
+    ];
+    let texts = [
+        ("name", &wanted.name),
+        ("scope", &wanted.scope),
+        ("key", &wanted.key),
+        ("route", &wanted.route),
+    ];
+    let texts = texts.map(|(name, value)| (name, value.clone()));
+    let all = numbers.into_iter().chain(texts);
+    let all = all.filter_map(|(name, value)| {
+        let value = value?;
+        Some(format!(
+            "{name}={}",
+            utf8_percent_encode(&value, NON_ALPHANUMERIC)
+        ))
+    });
+    let all: Vec<_> = all.collect();
+    format!("?{}", all.join("&"))
+}
+
+fn request<T: DeserializeOwned>(
+    admin: SocketAddr,
+    method: Method,
+    path: &str,
+) -> Result<(T, Bytes), Error> {
     let failed = |why: String| Error::failed(format_args!("read the status from {admin}"), why);
     let response = call(admin, method, path).map_err(|error| failed(why(&error)))?;
     let body = match response.status().as_u16() {
         200 => response.into_body(),
         429 => return Err(failed("it is being probed already".to_owned())),
+        404 if path.starts_with("/limits") => {
+            return Err(failed("it is an older version, without limits".to_owned()));
+        }
+        400 | 500 if path.starts_with("/limits") => {
+            let why = String::from_utf8_lossy(response.body())
+                .trim_end()
+                .to_owned();
+            return Err(failed(why));
+        }
         _ => return Err(failed(NOT_OURS.to_owned())),
     };
     let status = serde_json::from_slice(&body)

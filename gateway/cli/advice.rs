@@ -116,6 +116,31 @@ pub(super) fn for_reason(reason: Reason) -> Option<&'static str> {
         Reason::TooManyConnections => {
             "send fewer at once; `connections_per_address` in [server.limits] is how many may go on"
         }
+        Reason::RequestsLimit | Reason::TokensLimit => {
+            "wait as long as the response says, or give the limit a larger amount in the configuration"
+        }
+        Reason::ParallelLimit => {
+            "send fewer at once, or raise `parallel` of the limit, or `max_parallel_requests` of the key"
+        }
+        Reason::BudgetExceeded => {
+            "wait for the period's end, or give the budget a larger amount in the configuration"
+        }
+        Reason::RequestExceedsLimit => {
+            "ask for less output by `max_tokens`, send less, or give the limit a larger amount in the configuration"
+        }
+        Reason::LimitsUnavailable => {
+            "try again; if it lasts, the log says why limits cannot be checked: `journalctl -u keygate -p warning`"
+        }
+        Reason::UnpricedModel => {
+            "add the model to the price file, or let it pass by `unpriced = \"allow\"` in the budget"
+        }
+        Reason::UnmeteredEndpoint => {
+            "use a key without a budget for batches, or let them pass by `unmetered = \"allow\"` in the budget"
+        }
+        Reason::UnboundedRequest => {
+            "send a plain body, and refer to no files, images or earlier responses; `unbounded` in the limit is how such \
+             requests are treated"
+        }
         Reason::KeyRevoked => "use another key: `keygate keys list`",
         Reason::Internal => {
             "this is a fault of keygate's: its log says more, `journalctl -u keygate -p warning`"
@@ -185,34 +210,6 @@ mod tests {
         BadPath::Escape,
         BadPath::DotSegment,
     ];
-    const OTHERS: [Reason; 26] = [
-        Reason::Preflight,
-        Reason::BadPath,
-        Reason::AmbiguousCredentials,
-        Reason::AmbiguousHeader,
-        Reason::BadFraming,
-        Reason::NoProviderToken,
-        Reason::KeyNotAllowed,
-        Reason::UpgradeNotAllowed,
-        Reason::UpgradeNotNeeded,
-        Reason::AmbiguousPath,
-        Reason::NoRoute,
-        Reason::NoDefaultEndpoint,
-        Reason::RequestTimeout,
-        Reason::BodyTooLarge,
-        Reason::HeadersTooLarge,
-        Reason::TooManyFailedKeys,
-        Reason::TooManyConnections,
-        Reason::ClientClosed,
-        Reason::KeyRevoked,
-        Reason::Internal,
-        Reason::ProviderUnreachable,
-        Reason::ForeignRedirect,
-        Reason::UnexpectedSwitch,
-        Reason::ProviderUnavailable,
-        Reason::ProviderTimeout,
-        Reason::InvalidKey(KeyFailure::Missing),
-    ];
 
     /// Whether a text is for people: it has no identifier of the code, such as `DotSegment` or `bad_path`, outside backquotes.
     fn is_plain(text: &str) -> bool {
@@ -236,7 +233,7 @@ mod tests {
             assert!(is_plain(key_state(failure)) && key_state(failure) != failure.label());
             assert!(is_plain(for_key(failure)));
         }
-        for reason in OTHERS {
+        for reason in Reason::ALL {
             let advice = for_reason(reason);
             let elsewhere = [
                 Reason::Preflight,

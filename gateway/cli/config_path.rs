@@ -31,6 +31,12 @@ pub(super) struct ConfigPath {
 }
 
 impl ConfigPath {
+    /// Whether a configuration is named: by the option, or by the environment.
+    pub(super) fn is_named(&self) -> bool {
+        let variable = std::env::var_os(VARIABLE);
+        self.config.is_some() || variable.is_some_and(|named| !named.is_empty())
+    }
+
     /// The path of the configuration. Fails if it does not exist or cannot be read, or if none is named and none of the usual
     /// places has one.
     pub(super) fn find(&self) -> Result<PathBuf, Error> {

@@ -132,7 +132,7 @@ fn refuse_foreign(status: &Status, config: &Resolved) -> Result<(), Error> {
 }
 
 /// The users who may run the gateway of this configuration.
-fn trusted(path: &Path, config: &Resolved) -> Trusted {
+pub(super) fn trusted(path: &Path, config: &Resolved) -> Trusted {
     let places = Locations {
         key_file: config.key_source.place().to_owned(),
         admin: config.server.listener.admin,

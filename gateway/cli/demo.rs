@@ -14,6 +14,7 @@ use crate::config::{LogLevel, Purpose, Resolved};
 use crate::error::Error;
 use crate::key::edit::{NewKey, add};
 use crate::key::{KeyDigest, format};
+use crate::limit::of_key::LimitSettings;
 use crate::runtime::log;
 use crate::sandbox::Sandbox;
 use crate::server::{Gateway, SandboxServer, Signals, keep_memory_private};
@@ -99,6 +100,7 @@ fn demo_key(key: &str) -> NewKey {
         not_before: None,
         expires: None,
         disabled: false,
+        limits: LimitSettings::default(),
         created: jiff::Timestamp::now(),
         comment: Some("made by keygate demo".to_owned()),
     }

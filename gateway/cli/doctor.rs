@@ -1,5 +1,7 @@
 //! `keygate doctor`: checks the machine that a configuration is to run on, and reports what to mend.
 
+mod ledger;
+
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -100,6 +102,7 @@ pub(super) fn run(options: &Doctor) -> Result<(), Error> {
             .but(Verdict::Warn, format!("see {}", warning.at))
     }));
     findings.push(key_file(config.key_source.place()));
+    findings.extend(config.limits.ledger.as_deref().map(ledger::ledger));
     findings.extend(ports(&config, running.as_ref(), foreign.as_ref()));
     findings.extend(
         config

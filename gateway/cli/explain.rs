@@ -1,7 +1,9 @@
 //! `keygate explain`: what would become of a request, decided by the code that decides when it is sent.
 
+mod limits;
+
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use clap::Args;
 use http::HeaderMap;
@@ -11,18 +13,18 @@ use pingora::http::RequestHeader;
 use super::advice;
 use super::client_url::origin;
 use super::config_path::ConfigPath;
+use super::limits::Standing;
 use super::suggestions::for_refusal;
 use crate::config::{Purpose, Resolved};
 use crate::error::Error;
 use crate::key::{KeyFailure, PresentedKey};
-use crate::metrics::Metrics;
 use crate::proxy::admit::Admission;
 use crate::proxy::attempt::Attempt;
 use crate::proxy::head::check_head;
 use crate::proxy::inject;
 use crate::proxy::reject::{Reason, Rejection};
 use crate::route::{Access, NormalPath, Route, request_path};
-use crate::snapshot::{Live, Snapshot};
+use crate::snapshot::Snapshot;
 
 /// Say what would become of a request, without sending anything.
 #[derive(Args)]
@@ -39,26 +41,44 @@ pub(super) struct Explain {
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     header: Vec<String>,
     /// The size of its body, in bytes
-    #[arg(long, value_name = "N")]
+    #[arg(long, visible_alias = "bytes", value_name = "N")]
     body_size: Option<u64>,
+    /// A file with its body, by which limits decide what they reserve
+    #[arg(long, value_name = "FILE", conflicts_with = "body_size")]
+    body: Option<PathBuf>,
+    /// The model that its body names, for limits of models
+    #[arg(long, value_name = "NAME", conflicts_with = "body")]
+    model: Option<String>,
     #[command(flatten)]
     config: ConfigPath,
 }
 
 pub(super) fn run(options: &Explain) -> Result<(), Error> {
-    let request = request(options)?;
-    let config = Resolved::load(&options.config.find()?, Purpose::Explain)?;
+    let body = options.body.as_deref().map(|path| {
+        let read = std::fs::read(path);
+        read.map_err(|error| Error::failed(format_args!("read {}", path.display()), error))
+    });
+    let body = body.transpose()?;
+    let size = body
+        .as_ref()
+        .map(|body| u64::try_from(body.len()).unwrap_or(u64::MAX));
+    let request = request(options, size.or(options.body_size))?;
+    let config_path = options.config.find()?;
+    let config = Resolved::load(&config_path, Purpose::Explain)?;
     for problem in &config.not_fetched {
         super::output::eprint(&problem.to_string());
     }
     let (origin, are_keys_known) = (origin(&config.server), config.are_keys_known);
-    let metrics = Metrics::new().map_err(|error| Error::failed("make metrics", error))?;
-    let live =
-        Live::start(config, Arc::new(metrics)).map_err(|error| Error::Failed(error.to_string()))?;
-    let snapshot = live.snapshot();
+    let standing = Standing::of(&config_path, config)?;
+    let snapshot = standing.live.snapshot();
     let mut said = String::new();
     let explained = Explained {
-        live: &live,
+        standing: &standing,
+        content: limits::Content {
+            body: body.as_deref(),
+            bytes: size.or(options.body_size).unwrap_or_default(),
+            model: options.model.as_deref(),
+        },
         snapshot: &snapshot,
         request: &request,
         origin: &origin,
@@ -80,7 +100,7 @@ pub(super) fn run(options: &Explain) -> Result<(), Error> {
     })
 }
 
-fn request(options: &Explain) -> Result<RequestHeader, Error> {
+fn request(options: &Explain, size: Option<u64>) -> Result<RequestHeader, Error> {
     let usage = |why: String| Error::Usage(why);
     let (host, path) = split_url(&options.path);
     if http::Method::from_bytes(options.method.as_bytes()).is_err() {
@@ -112,7 +132,7 @@ fn request(options: &Explain) -> Result<RequestHeader, Error> {
     if !request.headers.contains_key(http::header::HOST) {
         let _ = request.insert_header(http::header::HOST, host.unwrap_or("localhost"));
     }
-    if let Some(size) = options.body_size {
+    if let Some(size) = size {
         let _ = request.insert_header(http::header::CONTENT_LENGTH, size.to_string());
     }
     Ok(request)
@@ -132,15 +152,15 @@ fn split_url(text: &str) -> (Option<&str>, &str) {
 }
 
 /// The output, line by line.
-struct Said<'s>(&'s mut String);
+pub(super) struct Said<'s>(&'s mut String);
 
 impl Said<'_> {
-    fn line(&mut self, name: &str, text: impl std::fmt::Display) {
+    pub(super) fn line(&mut self, name: &str, text: impl std::fmt::Display) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "{name:<10} {text}");
     }
 
-    fn refused(&mut self, reason: Reason) -> Reason {
+    pub(super) fn refused(&mut self, reason: Reason) -> Reason {
         self.refused_as(reason, reason.message())
     }
 
@@ -184,7 +204,9 @@ fn head_of(request: &RequestHeader) -> Vec<u8> {
 
 /// A request, and what decides about it.
 struct Explained<'e> {
-    live: &'e Live,
+    standing: &'e Standing,
+    /// What is known of its body.
+    content: limits::Content<'e>,
     snapshot: &'e Snapshot,
     request: &'e RequestHeader,
     /// The origin of the gateway, for suggestions.
@@ -218,6 +240,17 @@ impl<'e> Explained<'e> {
             self.suggest(reason, &path.path, said);
             reason
         })?;
+        let limits = limits::Limits {
+            standing: self.standing,
+            snapshot: self.snapshot,
+            request: self.request,
+            content: &self.content,
+        };
+        limits
+            .explain(&admission, &attempt, said)
+            .inspect_err(|reason| {
+                self.suggest(*reason, &path.path, said);
+            })?;
         self.upstream_request(&admission, &attempt, said)
     }
 
@@ -234,7 +267,7 @@ impl<'e> Explained<'e> {
 
     /// Decides as the gateway does, up to the first attempt.
     fn decide(&self, path: &NormalPath<'_>) -> Result<(Admission, Attempt), Rejection> {
-        let now = self.live.clock.now();
+        let now = self.standing.live.clock.now();
         let (admission, parts) = Admission::decide(self.snapshot, self.request, path, now)?;
         let attempt = Attempt::begin(&admission, &parts, &self.snapshot.rules.router)?;
         Ok((admission, attempt))

@@ -14,6 +14,7 @@ mod explain;
 mod import;
 mod init;
 mod keys;
+mod limits;
 mod listener;
 mod manual;
 mod output;
@@ -64,6 +65,9 @@ enum Command {
     /// Create, rotate, revoke and list client keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// List limits and what is left of them; raise a budget, or reset what was used
+    #[command(subcommand)]
+    Limits(limits::Limits),
     /// Explain what would happen to a request, without sending anything
     Explain(explain::Explain),
     /// Convert the configuration of another gateway
@@ -75,7 +79,7 @@ enum Command {
     Upgrade(control::Upgrade),
     /// Show what a running gateway serves, and why something is not served
     Status(status::Status),
-    /// Sum up access lines by key, route, provider, model or day: who used how much, at what cost
+    /// Sum up what was used by key, route, provider, model or day: who used how much, at what cost
     Usage(usage::Usage),
     /// Print a JSON schema of the configuration, for editors
     #[command(
@@ -111,6 +115,7 @@ pub fn run() -> Result<(), Error> {
         Command::Check(path) => check::run(&path),
         Command::Doctor(options) => doctor::run(&options),
         Command::Keys(keys) => keys::run(&keys),
+        Command::Limits(limits) => limits::run(&limits),
         Command::Explain(explain) => explain::run(&explain),
         Command::Import(import) => import::run(&import),
         Command::Reload(options) => control::reload(&options),

@@ -102,6 +102,7 @@ fn schema_of(setting: &Setting) -> Value {
         Kind::Text | Kind::Duration | Kind::Size => json!({"type": "string"}),
         Kind::List => json!({"type": ["string", "array"], "items": {"type": "string"}}),
         Kind::Table => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        Kind::Scope => scope(),
     };
     if let Some(schema) = schema.as_object_mut() {
         if let Some(values) = setting.values() {
@@ -110,6 +111,20 @@ fn schema_of(setting: &Setting) -> Value {
         schema.insert("description".to_owned(), description(setting).into());
     }
     schema
+}
+
+/// Whose use a limit counts together: a word, or a table that names a label.
+fn scope() -> Value {
+    json!({
+        "type": ["string", "object"],
+        "properties": {
+            "label": {"type": "string"},
+            "value": {"type": "string"},
+            "each": {"type": "boolean"},
+        },
+        "required": ["label"],
+        "additionalProperties": false,
+    })
 }
 
 /// What an editor shows beside a setting.
@@ -280,6 +295,14 @@ mod tests {
                 None,
             ),
             ("[[routes]]\npaht = \"/\"", Some(".routes.paht")),
+            ("[[limits]]\nof = \"key\"\nbudget = [\"1 per day\"]", None),
+            ("[[limits]]\nof = { label = \"team\", each = true }", None),
+            (
+                "[[limits]]\nof = { lable = \"team\" }",
+                Some(".limits.of.lable"),
+            ),
+            ("[[limits]]\nof = 1", Some(".limits.of: integer")),
+            ("[[limits]]\nmode = \"watch\"", Some(".limits.mode: watch")),
             ("unknown = 1", Some(".unknown")),
         ] {
             assert_eq!(

@@ -9,7 +9,9 @@ use clap::Args;
 
 use super::admin_client::{probe, read_status};
 use super::config_path::ConfigPath;
-use crate::admin::status::{ProviderStatus, RouteStatus, State, Status as GatewayStatus};
+use crate::admin::status::{
+    LedgerStatus, ProviderStatus, RouteStatus, State, Status as GatewayStatus,
+};
 use crate::config;
 use crate::error::Error;
 use crate::runtime::printable::count;
@@ -20,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Show what a running gateway serves, and why something is not served.
 #[derive(Args)]
 #[command(after_help = "Example: keygate status --admin 127.0.0.1:9090\n\
-                        Exits with 1 when something is Rejected or the last reload was refused.")]
+                        Exits with 1 when something is Rejected, the last reload was refused, or the ledger cannot be written.")]
 pub(super) struct Status {
     #[command(flatten)]
     config: ConfigPath,
@@ -66,6 +68,13 @@ fn verdict(status: &GatewayStatus) -> Result<(), Error> {
     if routes.chain(providers).any(|it| it == State::Rejected) {
         return Err(Error::Failed("something is Rejected".to_owned()));
     }
+    if status
+        .ledger
+        .as_ref()
+        .is_some_and(|it| it.last_error.is_some())
+    {
+        return Err(Error::Failed("the ledger cannot be written".to_owned()));
+    }
     if !status.last_reload.ok {
         return Err(Error::Failed("the last reload was refused".to_owned()));
     }
@@ -107,6 +116,7 @@ fn describe(status: &GatewayStatus) -> String {
     lines.extend(notes.map(|note| format!("  {note}")));
     lines.extend(status.routes.iter().map(describe_route));
     lines.extend(status.providers.iter().map(describe_provider));
+    lines.extend(status.ledger.iter().map(describe_ledger));
     lines.join("\n") + "\n"
 }
 
@@ -163,6 +173,31 @@ fn describe_provider(provider: &ProviderStatus) -> String {
         };
         // Writing to a String cannot fail.
         let _ = write!(text, "\n         {:<16} {outcome}: {}", "", probe.detail);
+    }
+    text
+}
+
+fn describe_ledger(ledger: &LedgerStatus) -> String {
+    let mut text = format!(
+        "ledger   {}  {}, {}",
+        ledger.file,
+        count(ledger.accounts, "budget"),
+        count(ledger.holders, "holder"),
+    );
+    // Writing to a String cannot fail.
+    if ledger.dropped > 0 {
+        let _ = write!(
+            text,
+            ", {} not in its history",
+            count(ledger.dropped, "request")
+        );
+    }
+    if let Some(error) = &ledger.last_error {
+        let _ = write!(
+            text,
+            ", CANNOT BE WRITTEN for {:.0} s: {error}",
+            ledger.behind_seconds
+        );
     }
     text
 }

@@ -7,71 +7,11 @@
 
 use std::time::Duration;
 
-use super::settings::{Effect, Fallback, Kind, Setting};
-use crate::document::{ByteSize, Document, Located, Location, OneOrMany, Problems, Section, Value};
-
-/// A list of names with the values behind them, as written.
-pub(super) type Pairs = Vec<(Located<String>, Located<String>)>;
-/// A value, if it is given.
-type Given<T> = Option<Located<T>>;
-
-/// What a setting can be read as.
-trait Entry: Sized {
-    const KIND: Kind;
-
-    fn read(section: &mut Section<'_>, name: &'static str, is_required: bool) -> Self;
-}
-
-impl<T: Value + Typed> Entry for Given<T> {
-    const KIND: Kind = T::KIND;
-
-    fn read(section: &mut Section<'_>, name: &'static str, is_required: bool) -> Self {
-        if is_required {
-            section.require(name)
-        } else {
-            section.take(name)
-        }
-    }
-}
-
-impl Entry for Pairs {
-    const KIND: Kind = Kind::Table;
-
-    fn read(section: &mut Section<'_>, name: &'static str, _: bool) -> Self {
-        section.strings(name)
-    }
-}
-
-/// Left out is not the same as empty.
-impl Entry for Option<Pairs> {
-    const KIND: Kind = Kind::Table;
-
-    fn read(section: &mut Section<'_>, name: &'static str, _: bool) -> Self {
-        section.has(name).then(|| section.strings(name))
-    }
-}
-
-/// What the table of settings calls the type of a value.
-trait Typed {
-    const KIND: Kind;
-}
-
-macro_rules! typed {
-    ($($type:ty => $kind:ident,)*) => {
-        $(impl Typed for $type {
-            const KIND: Kind = Kind::$kind;
-        })*
-    };
-}
-
-typed! {
-    bool => Flag,
-    usize => Count,
-    String => Text,
-    Duration => Duration,
-    ByteSize => Size,
-    OneOrMany => List,
-}
+pub(super) use super::entry::Pairs;
+use super::entry::{Entry, Given};
+use super::scope::ScopeFile;
+use super::settings::{Effect, Fallback, Setting};
+use crate::document::{ByteSize, Document, Located, Location, OneOrMany, Problems, Section};
 
 /// Whether the word in the column of defaults is `required`.
 macro_rules! is_required {
@@ -182,6 +122,7 @@ sections! {
             server: ServerFile,
             keys: KeysFile,
             usage: UsageFile,
+            ledger: LedgerFile,
         }
         optional {
             tracing: TracingFile,
@@ -191,6 +132,7 @@ sections! {
         }
         list {
             routes: RouteFile,
+            limits: LimitFile,
         }
     }
 
@@ -311,11 +253,29 @@ sections! {
         }
     }
 
-    /// What responses cost.
+    /// What responses cost, and what all limits have in common.
     UsageFile = "usage" {
         settings {
             prices: Given<String> = example "\"prices.toml\"", reload,
                 "the price file: conf/prices.toml shows how";
+            timezone: Given<String> = default "\"UTC\"", reload,
+                "the time zone in which the days, weeks and months of limits begin: a name of the IANA database, such as \"Europe/Berlin\"";
+            week_starts: Given<String> = default "\"monday\"", reload,
+                "the first day of a week";
+            budget_status: Given<usize> = default "402", reload,
+                "the status of a response that says that a budget is spent: 402, 403 or 429. SDKs repeat requests after 429";
+            limit_headers: Given<String> = default "\"rates\"", reload,
+                "which limits responses report to clients: rates, all (the rest of budgets as well), or none";
+            retention: Given<Duration> = default "\"400d\"", reload,
+                "how long the ledger keeps its history";
+        }
+    }
+
+    /// Where the use of limits is remembered.
+    LedgerFile = "ledger" {
+        settings {
+            store: Given<String> = example "\"/var/lib/keygate/ledger.db\"", restart,
+                "the file of the ledger, an SQLite database; left out: what was used is forgotten at the next start";
         }
     }
 
@@ -469,6 +429,53 @@ sections! {
                 "the group of the expression to take";
             metadata: Given<String> = example "\"tier\"", reload,
                 "the entry of the key's metadata to take it from, instead of a header";
+        }
+    }
+
+    /// A limit of requests, tokens, money or concurrency.
+    LimitFile = "limits[]" {
+        given {
+            at: Location,
+        }
+        settings {
+            name: Given<String> = required "\"search-team\"", reload,
+                "the name of the limit, which clients that it refuses are told, and a metric label";
+            of: Given<ScopeFile> = required "{ label = \"team\", value = \"search\" }", reload,
+                "whose use is counted together: \"key\" (each key for itself), \"route\", \"provider\", \"gateway\", or the keys with a label: { label = \"team\", each = true } counts each value for itself";
+            routes: Given<OneOrMany> = example "[\"openai\"]", reload,
+                "the routes whose requests count; left out: all";
+            models: Given<OneOrMany> = example "[\"gpt-5*\"]", reload,
+                "the models whose requests count: names, or prefixes with a `*` behind them; left out: all";
+            requests: Given<OneOrMany> = example "\"6000 per minute\"", reload,
+                "how many requests: per second, minute or hour in a window that slides; per day, week, month, quarter or year in the calendar; or a list: [\"100 per minute\", \"1M per month\"]";
+            tokens: Given<OneOrMany> = example "\"20M per minute\"", reload,
+                "how many tokens, input and output together";
+            input_tokens: Given<OneOrMany> = example "\"15M per minute\"", reload,
+                "how many tokens of input";
+            output_tokens: Given<OneOrMany> = example "\"5M per minute\"", reload,
+                "how many tokens of output";
+            budget: Given<OneOrMany> = example "[\"100.00 per day\", \"2000.00 per month\"]", reload,
+                "how much money, in the price file's currency";
+            parallel: Given<usize> = example "200", reload,
+                "how many requests at once";
+            burst: Given<Duration> = example "\"10s\"", reload,
+                "how much may come at once after a pause: what the rate permits in this time; left out: all of a window";
+            reserve: Given<String> = default "\"estimate\"", reload,
+                "what is taken from tokens and budgets before a request is sent: none, estimate (what such requests used so far), or max (the most that it can use)";
+            unbounded: Given<String> = default "\"estimate\"", reload,
+                "with reserve = \"max\", what happens to a request whose use has no bound (files by reference, stored conversations): estimate, or refuse";
+            mode: Given<String> = default "\"enforce\"", reload,
+                "enforce, or observe: nothing is refused, and the metrics show what would have been";
+            over_budget_streams: Given<String> = default "\"finish\"", reload,
+                "what happens to a stream that goes on when nothing is left: finish, or cut";
+            soft_budget: Given<OneOrMany> = example "[\"80%\", \"95%\"]", reload,
+                "the shares of budgets, and of amounts per day or longer, at which a warning is given";
+            cached_tokens: Given<bool> = default "false", reload,
+                "true: input that the provider read from its cache counts as well";
+            unpriced: Given<String> = default "\"refuse\"", reload,
+                "what a budget does with a model that has no price: refuse (403), or allow, which costs nothing then";
+            unmetered: Given<String> = default "\"refuse\"", reload,
+                "what limits of tokens and budgets do with requests that are billed later, such as batches: refuse, or allow";
         }
     }
 }

@@ -6,12 +6,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue};
+use jiff::civil::Weekday;
 
 use super::server::ServerConfig;
 use crate::document::{Located, Location};
+use crate::limit::notice::{BudgetStatus, LimitHeaders};
+use crate::limit::terms::Limit;
 use crate::origin::{BaseUrl, EgressProxy, HttpVersion, Timeouts};
 use crate::provider::{Bearer, Kind, Paths, RedirectHost};
 use crate::route::{Access, Cors, HostPattern, PathPrefix};
@@ -35,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) cut_revoked: bool,
     /// The price file.
     pub(crate) prices: Option<Located<PathBuf>>,
+    /// The limits of use.
+    pub(crate) limits: LimitsConfig,
     /// Where spans go.
     pub(crate) tracing: Option<TracingConfig>,
     /// The providers, in the file's order.
@@ -61,6 +67,34 @@ pub(crate) struct KeysConfig {
     pub(crate) are_needed: bool,
     /// How many keys, the first ones, have metrics of their own.
     pub(crate) metric_keys: usize,
+}
+
+/// `[[limits]]`, and what all limits have in common, in `[usage]` and `[ledger]`.
+pub(crate) struct LimitsConfig {
+    /// The tables of `[[limits]]`, in the file's order.
+    pub(crate) rows: Vec<LimitConfig>,
+    /// The name of the time zone in which the periods of budgets begin; `None`: UTC.
+    pub(crate) timezone: Option<Located<String>>,
+    /// The first day of a week.
+    pub(crate) week_starts: Weekday,
+    /// The status of a response that says that a budget is spent.
+    pub(crate) budget_status: BudgetStatus,
+    /// Which limits responses report.
+    pub(crate) headers: LimitHeaders,
+    /// How long the ledger keeps its history.
+    pub(crate) retention: Duration,
+    /// The file of the ledger.
+    pub(crate) ledger: Option<PathBuf>,
+}
+
+/// A table of `[[limits]]` without a fatal problem.
+pub(crate) struct LimitConfig {
+    /// Where it stands.
+    pub(crate) at: Location,
+    /// A limit of each amount in it, at least one. All have the same name and the same [`Of`].
+    ///
+    /// [`Of`]: crate::limit::terms::Of
+    pub(crate) limits: Vec<Arc<Limit>>,
 }
 
 /// How providers are reached.
@@ -150,6 +184,14 @@ pub(crate) struct ProviderParts {
     pub(crate) http: HttpVersion,
     /// How long to wait for it.
     pub(crate) timeouts: Timeouts,
+}
+
+impl ProviderConfig {
+    /// Whether its responses hold their own cost; `None`: unknown. Nothing is demanded of one with a fatal problem.
+    pub(crate) fn reports_cost(&self) -> Option<bool> {
+        let parts = self.parts.as_ref();
+        parts.map_or(Some(true), |parts| parts.kind.reports_cost)
+    }
 }
 
 impl ProviderParts {

@@ -12,23 +12,27 @@
 
 mod check;
 mod consistency;
+mod entry;
 mod error;
 mod fetch;
 mod file;
+mod limits;
 mod meant;
 mod names;
 mod read;
 mod resolved;
+mod scope;
 mod server;
 mod settings;
 
 pub use self::error::ConfigErrors;
 pub(crate) use self::fetch::certificate_end;
 pub use self::file::SETTINGS;
+pub(crate) use self::limits::LimitRules;
 pub(crate) use self::meant::RouteSpec;
 pub(crate) use self::names::{is_framing, may_hold_key};
 pub use self::read::load_prices;
-pub(crate) use self::read::{Locations, locations};
+pub(crate) use self::read::{Locations, locations, records};
 pub use self::resolved::{Purpose, Resolved};
 pub use self::server::LogLevel;
 pub(crate) use self::server::{Listen, ServerConfig};

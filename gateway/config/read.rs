@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
+
 use super::check;
 use super::error::ConfigErrors;
+use super::fetch::timezone::timezone_of;
 use super::file::GatewayFile;
 use crate::document::{Document, Location, Problems, Severity};
 use crate::runtime::regular_file::{LARGEST_TOML, read_text};
@@ -16,6 +19,14 @@ pub(crate) struct Locations {
     pub(crate) key_file: PathBuf,
     /// The admin listener.
     pub(crate) admin: SocketAddr,
+}
+
+/// Where what was used is kept.
+pub(crate) struct Records {
+    /// The file of the ledger, if there is one.
+    pub(crate) ledger: Option<PathBuf>,
+    /// The time zone of days.
+    pub(crate) timezone: TimeZone,
 }
 
 /// The text of the configuration at `path`.
@@ -72,6 +83,31 @@ pub(crate) fn locations(path: &Path) -> Result<Locations, ConfigErrors> {
         .map(|(key_file, admin)| Locations { key_file, admin })
         .ok_or_else(|| ConfigErrors {
             problems: problems.into_sorted(),
+            files: Vec::new(),
+        })
+}
+
+/// Where the configuration at `path` keeps what was used, whatever else is wrong with it.
+///
+/// # Errors
+/// When the file cannot be read, or has no such time zone.
+pub(crate) fn records(path: &Path) -> Result<Records, ConfigErrors> {
+    let problems = Problems::default();
+    let found = read_configuration(path, &problems).map(|text| {
+        let document = Document::new(path, text);
+        // Problems elsewhere in the file are dropped.
+        let file = GatewayFile::parse(&document, &Problems::default());
+        let timezone = file.usage.timezone.clone();
+        Records {
+            ledger: check::ledger(file, path, &problems),
+            timezone: timezone_of(timezone.as_ref(), &problems),
+        }
+    });
+    let problems = problems.into_sorted();
+    found
+        .filter(|_| problems.is_empty())
+        .ok_or_else(|| ConfigErrors {
+            problems,
             files: Vec::new(),
         })
 }

@@ -10,6 +10,7 @@ use pingora_core::tls::sign::CertifiedKey;
 use super::error::ConfigErrors;
 use super::fetch::{Fetched, fetch};
 use super::file::GatewayFile;
+use super::limits::LimitRules;
 use super::meant::{Config, RouteSpec};
 use super::read::read_configuration;
 use super::server::ServerConfig;
@@ -41,6 +42,8 @@ pub struct Resolved {
     pub(crate) cut_revoked: bool,
     /// What tokens cost.
     pub prices: Prices,
+    /// The limits of use.
+    pub(crate) limits: LimitRules,
     /// Where spans go, if anywhere. Changes take effect at the next start.
     pub(crate) tracing: Option<Arc<TelemetrySpec>>,
     /// The providers.
@@ -199,6 +202,7 @@ impl Resolved {
             key_source: fetched.key_source,
             cut_revoked: config.cut_revoked,
             prices: fetched.prices,
+            limits: LimitRules::new(config.limits, fetched.timezone),
             tracing: fetched.tracing.map(Arc::new),
             providers: fetched.providers,
             routes: routes.filter_map(|route| route.spec).collect(),

@@ -3,8 +3,29 @@
 //! [`file`](super::file) declares every setting once and so makes the table. The reader's known names, the JSON schema,
 //! the reference in `docs/settings.md` and the comments of `conf/gateway.toml` come from it or are compared with it.
 
+use jiff::civil::Weekday;
+
+use crate::limit::notice::LimitHeaders;
+use crate::limit::terms::{Mode, OverBudget, Reserve};
 use crate::provider::KINDS;
 use crate::usage::Metering;
+
+/// The values of `week_starts`.
+pub(super) const WEEKDAYS: [(&str, Weekday); 7] = [
+    ("monday", Weekday::Monday),
+    ("tuesday", Weekday::Tuesday),
+    ("wednesday", Weekday::Wednesday),
+    ("thursday", Weekday::Thursday),
+    ("friday", Weekday::Friday),
+    ("saturday", Weekday::Saturday),
+    ("sunday", Weekday::Sunday),
+];
+
+/// The values of `unpriced` and `unmetered`, and whether requests pass.
+pub(super) const PERMISSIONS: [(&str, bool); 2] = [("refuse", false), ("allow", true)];
+
+/// The values of `unbounded`, and whether requests are refused.
+pub(super) const UNBOUNDED: [(&str, bool); 2] = [("estimate", false), ("refuse", true)];
 
 /// A setting of `gateway.toml`.
 #[derive(Debug)]
@@ -40,6 +61,8 @@ pub enum Kind {
     List,
     /// A table of texts under names of the user's choice.
     Table,
+    /// Whose use a limit counts together: a text, or a table that names a label.
+    Scope,
 }
 
 /// What holds where a setting is left out.
@@ -73,6 +96,7 @@ impl Kind {
             Self::Size => "size",
             Self::List => "text or list of texts",
             Self::Table => "table of texts",
+            Self::Scope => "text or table",
         }
     }
 }
@@ -88,15 +112,23 @@ impl Fallback {
 impl Setting {
     /// The only values that it takes, if there is a list of them.
     pub fn values(&self) -> Option<Vec<&'static str>> {
+        fn of<T>(all: &[(&'static str, T)]) -> Vec<&'static str> {
+            all.iter().map(|(name, _)| *name).collect()
+        }
         match (self.section, self.name) {
             ("providers.*", "kind") => Some(KINDS.iter().map(|kind| kind.name).collect()),
             ("providers.*", "http") => Some(vec!["1.1", "2", "auto"]),
-            ("routes[]", "meter_streams") => {
-                Some(Metering::NAMES.iter().map(|(name, _)| *name).collect())
-            }
+            ("routes[]", "meter_streams") => Some(of(&Metering::NAMES)),
             ("routes[]", "auth") => Some(vec!["key", "none"]),
             ("server", "log_level") => Some(vec!["error", "warn", "info"]),
             ("keys", "revoked_streams") => Some(vec!["finish", "cut"]),
+            ("usage", "week_starts") => Some(of(&WEEKDAYS)),
+            ("usage", "limit_headers") => Some(of(&LimitHeaders::NAMES)),
+            ("limits[]", "reserve") => Some(of(&Reserve::NAMES)),
+            ("limits[]", "mode") => Some(of(&Mode::NAMES)),
+            ("limits[]", "over_budget_streams") => Some(of(&OverBudget::NAMES)),
+            ("limits[]", "unpriced" | "unmetered") => Some(of(&PERMISSIONS)),
+            ("limits[]", "unbounded") => Some(of(&UNBOUNDED)),
             _ => None,
         }
     }

@@ -6,14 +6,17 @@
 //! writes. This module reads files that its caller has opened; it fetches nothing and does not
 //! serve requests.
 
+mod amounts;
 mod error;
 mod fields;
 pub(crate) mod gloo;
+mod limits;
 pub(crate) mod litellm;
 mod names;
 mod notes;
 mod plan;
 mod planned;
+mod planned_limit;
 mod prices;
 mod provider;
 mod write;

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use zeroize::Zeroizing;
 
+use crate::import::amounts::PlannedAmounts;
 use crate::import::names::Names;
 use crate::import::notes::{Note, Notes};
 use crate::import::planned::{PlannedKey, PlannedPrice, PlannedRoute, Unpriced};
+use crate::import::planned_limit::PlannedLimit;
 use crate::import::provider::PlannedProvider;
 use crate::key::KeyDigest;
 use crate::provider::Kind;
@@ -30,7 +32,11 @@ pub struct Plan {
     pub routes: Vec<PlannedRoute>,
     /// The client keys.
     pub keys: Vec<PlannedKey>,
-    /// The prices. Without any, no price file is written.
+    /// The limits besides those in the keys' own entries.
+    pub(crate) limits: Vec<PlannedLimit>,
+    /// The time zone of budgets, if it is not UTC.
+    pub(crate) timezone: Option<String>,
+    /// The prices. Without any, and without a budget, no price file is written.
     pub prices: Vec<PlannedPrice>,
     /// The models without a known price.
     pub(super) unpriced: Vec<Unpriced>,
@@ -42,6 +48,7 @@ pub struct Plan {
     provider_names: Names,
     pub(super) route_names: Names,
     key_ids: Names,
+    pub(super) limit_names: Names,
     /// Labels that belong to the keys of one object only.
     pub(super) policy_labels: BTreeSet<(String, String)>,
     digests: HashMap<KeyDigest, String>,
@@ -151,6 +158,7 @@ impl Plan {
                 digest: KeyDigest::of(nobody.as_bytes()),
                 labels,
                 metadata: BTreeMap::new(),
+                limits: PlannedAmounts::default(),
                 expires: None,
                 disabled: true,
                 comment: "stands in until there is a key with these labels".to_owned(),

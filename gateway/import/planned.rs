@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::import::amounts::PlannedAmounts;
 use crate::key::KeyDigest;
 use crate::usage::{Cost, Rate};
 
@@ -59,6 +60,8 @@ pub struct PlannedKey {
     pub labels: BTreeMap<String, String>,
     /// References to secrets that belong to the key.
     pub(crate) metadata: BTreeMap<String, String>,
+    /// The limits of its own.
+    pub(crate) limits: PlannedAmounts,
     /// The expiry time.
     pub(crate) expires: Option<Timestamp>,
     /// Whether the key is disabled.

@@ -113,12 +113,17 @@ impl Plan {
         }
         self.prices.retain(|price| !price.models.is_empty());
     }
+
+    /// Whether there is a price file. Budgets need one, even if no price is known.
+    pub(super) fn has_prices(&self) -> bool {
+        !self.prices.is_empty() || self.has_budget()
+    }
 }
 
 /// The text of `prices.toml`; empty if there are no prices.
 pub fn prices(plan: &Plan) -> String {
     let mut text = String::new();
-    if plan.prices.is_empty() {
+    if !plan.has_prices() {
         return text;
     }
     text.push_str(

@@ -13,6 +13,7 @@ use toml_edit::{InlineTable, Value};
 
 use crate::import::plan::{DEFAULT_KEY_HEADERS, Plan};
 use crate::import::planned::{PlannedExtractor, PlannedRoute};
+use crate::import::planned_limit::write_own;
 use crate::import::provider::PlannedProvider;
 
 /// Writes the plan into `folder`, which must be missing or empty. Writes everything or nothing:
@@ -77,16 +78,31 @@ pub fn gateway(plan: &Plan) -> String {
         let all = DEFAULT_KEY_HEADERS.into_iter().chain(others);
         let _ = writeln!(text, "\n[keys]\nheaders = {}", all.collect::<Value>());
     }
-    if !plan.prices.is_empty() {
-        text.push_str("\n[usage]\nprices = \"prices.toml\"\n");
-    }
+    write_usage(&mut text, plan);
     for provider in &plan.providers {
         write_provider(&mut text, provider);
     }
     for route in &plan.routes {
         write_route(&mut text, route);
     }
+    for limit in &plan.limits {
+        limit.write(&mut text);
+    }
     text
+}
+
+/// Writes what concerns the metering of requests.
+fn write_usage(text: &mut String, plan: &Plan) {
+    let prices = plan.has_prices().then_some("prices.toml");
+    let settings = [("prices", prices), ("timezone", plan.timezone.as_deref())];
+    if settings.iter().any(|(_, value)| value.is_some()) {
+        text.push_str("\n[usage]\n");
+    }
+    for (name, value) in settings {
+        if let Some(value) = value {
+            let _ = writeln!(text, "{name} = {}", string(value));
+        }
+    }
 }
 
 fn write_provider(text: &mut String, provider: &PlannedProvider) {
@@ -199,6 +215,7 @@ pub fn keys(plan: &Plan) -> String {
                 let _ = writeln!(text, "{name} = {}", map.iter().collect::<InlineTable>());
             }
         }
+        write_own(&planned.limits, &mut text);
         if let Some(end) = planned.expires {
             let _ = writeln!(text, "expires = {end}");
         }

@@ -1,13 +1,15 @@
 //! A client key as keygate knows it: its id, labels, metadata and validity, and never the key itself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::digest::KeyDigest;
 use super::labels::Labels;
-use crate::secret::{Secret, SecretError};
+use super::metadata::KeyMetadata;
+use crate::limit::of_key::KeyLimits;
+use crate::limit::slot::KeySlot;
+use crate::secret::Secret;
 
 /// The greatest length of an id, in bytes.
 pub(super) const MAX_ID_LENGTH: usize = 64;
@@ -21,7 +23,7 @@ pub struct ClientKey {
     pub labels: Labels,
     /// Secrets that belong to this key by name, such as a provider token of its own; an error where one could not be
     /// read.
-    pub metadata: BTreeMap<String, Result<Secret, SecretError>>,
+    pub metadata: KeyMetadata,
     /// The key is not valid before this time.
     pub not_before: Option<Timestamp>,
     /// The key is not valid from this time on.
@@ -30,9 +32,28 @@ pub struct ClientKey {
     pub disabled: bool,
     /// Whether the key has metric series of its own; the other keys share one label.
     pub counted: bool,
+    /// The limits that the key's entry sets; `None` if it sets none.
+    pub limits: Option<Arc<KeyLimits>>,
+    /// The place of what the key has used of its limits. Empty in a copy of the key.
+    pub(crate) slot: KeySlot,
 }
 
 impl ClientKey {
+    /// An enabled key without labels, metadata, limits and end.
+    pub fn new(id: Arc<str>) -> Self {
+        Self {
+            id,
+            labels: Labels::default(),
+            metadata: KeyMetadata::default(),
+            not_before: None,
+            expires: None,
+            disabled: false,
+            counted: true,
+            limits: None,
+            slot: KeySlot::default(),
+        }
+    }
+
     /// The metadata entry `name`, if the key has it and its secret could be read.
     pub(crate) fn metadata(&self, name: &str) -> Option<&Secret> {
         self.metadata.get(name)?.as_ref().ok()
@@ -54,4 +75,17 @@ pub(crate) fn is_key_id(id: &str) -> bool {
         && id
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"._-@".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::TABLES_A_CHUNK;
+
+    #[test]
+    fn a_page_of_keys_fits_two_pages_of_memory() {
+        // The allocator's next size above 8 KiB is 10 KiB: 32 bytes more for each key. A page has two counts as well.
+        let counts = 2 * size_of::<usize>();
+        assert!(size_of::<ClientKey>() * TABLES_A_CHUNK + counts <= 8192);
+    }
 }

@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use super::client_key::{ClientKey, KeyEntry, is_key_id};
 use super::collected::CollectedKeys;
 use super::digest::KeyDigest;
-use super::labels::KnownLabels;
+use super::known::Known;
+use super::limits::GivenLimits;
 use super::plain::{PlainChunk, PlainKey};
 use crate::document::{
     Document, FileStamp, Located, Location, OneOrMany, Problems, Section, Severity, ValueError,
 };
+use crate::limit::slot::KeySlot;
 use crate::runtime::background;
 use crate::secret::{Secret, SecretError, SecretRef, SecretSource};
 
@@ -24,7 +26,7 @@ pub(crate) struct KeyFile {
     pub(crate) entries: Vec<KeyEntry>,
     /// The files that the keys' metadata refers to.
     pub(crate) secret_files: Vec<FileStamp>,
-    labels: KnownLabels,
+    known: Known,
 }
 
 /// Notes about a key for people: nothing depends on them.
@@ -88,7 +90,7 @@ impl Reader<'_> {
         let mut roots = document.roots("key", self.problems);
         loop {
             let rest = roots.rest();
-            if let Some(length) = plain.read(rest, &mut file.labels) {
+            if let Some(length) = plain.read(rest, &mut file.known) {
                 let offset = document.text().len() - rest.len();
                 roots.pass(length, plain.count());
                 for key in plain.take() {
@@ -134,6 +136,7 @@ impl Reader<'_> {
             let why = format!("key `{}` ends before it begins", id.value);
             self.problems.push(&given.at, Severity::Warning, why);
         }
+        let limits = given.limits.limits(&id.value, self.problems);
         let metadata = given.metadata.into_iter();
         let metadata = metadata.map(|(name, text)| {
             let secret = self.read_metadata(&id.value, &name.value, &text, file);
@@ -142,11 +145,13 @@ impl Reader<'_> {
         let key = ClientKey {
             metadata: metadata.collect(),
             id: Arc::from(id.value),
-            labels: file.labels.share(given.labels.into()),
+            labels: file.known.labels.share(given.labels.into()),
             not_before: given.not_before,
             expires: given.expires,
             disabled: given.disabled,
             counted: true,
+            limits: limits.map(|limits| file.known.limits.share(limits)),
+            slot: KeySlot::default(),
         };
         let digests = hashes.value.into_iter();
         let digests = digests.map(|hash| (hash.digest, hash.expires)).collect();
@@ -202,6 +207,7 @@ struct GivenKey {
     not_before: Option<Timestamp>,
     expires: Option<Timestamp>,
     disabled: bool,
+    limits: GivenLimits,
     note: Note,
 }
 
@@ -223,6 +229,7 @@ impl GivenKey {
             not_before: section.take::<Timestamp>("not_before").map(|t| t.value),
             expires: section.take::<Timestamp>("expires").map(|t| t.value),
             disabled: section.take::<bool>("disabled").is_some_and(|d| d.value),
+            limits: GivenLimits::take(&mut section),
             note: Note {
                 comment: section.take::<String>("comment").map(|c| c.value),
                 created: section.take::<Timestamp>("created").map(|t| t.value),

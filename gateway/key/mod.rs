@@ -18,12 +18,17 @@ pub(crate) mod edit;
 pub(crate) mod file;
 mod file_source;
 pub(crate) mod format;
+mod known;
 mod labels;
+mod limits;
 pub(crate) mod lock;
+mod metadata;
 mod outline;
 mod pages;
 mod plain;
 mod plain_file;
+mod plain_limits;
+mod plain_reader;
 #[cfg(test)]
 mod plain_tests;
 mod presented;

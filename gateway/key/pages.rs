@@ -193,21 +193,10 @@ impl KeptKey {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::key::Labels;
 
     fn key(place: usize) -> ClientKey {
-        ClientKey {
-            id: place.to_string().into(),
-            labels: Labels::default(),
-            metadata: BTreeMap::new(),
-            not_before: None,
-            expires: None,
-            disabled: false,
-            counted: true,
-        }
+        ClientKey::new(place.to_string().into())
     }
 
     #[test]

@@ -9,18 +9,20 @@ use std::sync::Arc;
 
 use ahash::RandomState;
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
 
 use super::client_key::{ClientKey, is_key_id};
 use super::digest::KeyDigest;
-use super::labels::{KnownLabels, Labels};
+use super::known::Known;
+use super::labels::Labels;
+use super::metadata::KeyMetadata;
+use super::plain_limits::LimitText;
+use super::plain_reader::Reader;
 use crate::document::{TABLES_A_CHUNK, is_header};
+use crate::limit::of_key::KeyLimits;
+use crate::limit::slot::KeySlot;
 
 /// The most labels of a key that are read here: each is compared with those before it.
 const MOST_LABELS: usize = 8;
-/// The years that every parser of dates reads in the same way.
-const YEARS: std::ops::Range<i16> = 1000..9999;
 
 /// A `[[key]]` that nothing is wrong with, borrowed from the text.
 #[derive(Default)]
@@ -32,6 +34,9 @@ pub(super) struct PlainKey<'t> {
     pub(super) labels: Labels,
     /// The labels as they are written, between the braces; nothing if there are none.
     label_text: &'t str,
+    pub(super) limits: Option<Arc<KeyLimits>>,
+    /// The settings of its limits as they are written; `None` if there are none.
+    limit_text: Option<LimitText<'t>>,
     pub(super) not_before: Option<Timestamp>,
     pub(super) expires: Option<Timestamp>,
     pub(super) disabled: bool,
@@ -45,6 +50,8 @@ pub(super) struct PlainChunk<'t> {
     keys: Vec<PlainKey<'t>>,
     /// Labels by their text, as they stand between the braces: a million keys have few of them.
     labels: HashMap<&'t str, Labels, RandomState>,
+    /// Limits by the text of their settings.
+    limits: HashMap<LimitText<'t>, Arc<KeyLimits>, RandomState>,
 }
 
 impl PlainKey<'_> {
@@ -53,24 +60,29 @@ impl PlainKey<'_> {
         ClientKey {
             id: Arc::from(self.id),
             labels: self.labels.clone(),
-            metadata: BTreeMap::new(),
+            metadata: KeyMetadata::default(),
             not_before: self.not_before,
             expires: self.expires,
             disabled: self.disabled,
             counted: true,
+            limits: self.limits.clone(),
+            slot: KeySlot::default(),
         }
     }
 }
 
 impl<'t> PlainChunk<'t> {
     /// Reads the chunk at the begin of `text`, and returns its length; `None` if the parser of TOML has to read it.
-    pub(super) fn read(&mut self, text: &'t str, known: &mut KnownLabels) -> Option<usize> {
+    pub(super) fn read(&mut self, text: &'t str, known: &mut Known) -> Option<usize> {
         self.keys.clear();
-        let mut reader = Reader { text, rest: text };
+        let mut reader = Reader::new(text);
         reader.skip_comments()?;
         while self.keys.len() < TABLES_A_CHUNK && !reader.rest.is_empty() {
             let mut key = reader.table()?;
             key.labels = self.labels(key.label_text, known)?;
+            if let Some(text) = key.limit_text {
+                key.limits = Some(self.limits(text, known)?);
+            }
             self.keys.push(key);
         }
         let is_end = reader.rest.is_empty() || is_header(reader.rest, "key");
@@ -93,7 +105,7 @@ impl<'t> PlainChunk<'t> {
     }
 
     /// The labels that are written as `text`.
-    fn labels(&mut self, text: &'t str, known: &mut KnownLabels) -> Option<Labels> {
+    fn labels(&mut self, text: &'t str, known: &mut Known) -> Option<Labels> {
         if text.is_empty() {
             return Some(Labels::default());
         }
@@ -102,16 +114,28 @@ impl<'t> PlainChunk<'t> {
         }
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let labels = read_labels(text)?.into_iter().map(owned);
-        let labels = known.share(Labels::from(labels.collect::<BTreeMap<_, _>>()));
+        let labels = known
+            .labels
+            .share(Labels::from(labels.collect::<BTreeMap<_, _>>()));
         self.labels.insert(text, labels.clone());
         Some(labels)
+    }
+
+    /// The limits whose settings are written as `text`.
+    fn limits(&mut self, text: LimitText<'t>, known: &mut Known) -> Option<Arc<KeyLimits>> {
+        if let Some(limits) = self.limits.get(&text) {
+            return Some(limits.clone());
+        }
+        let limits = known.limits.share(text.limits()?);
+        self.limits.insert(text, limits.clone());
+        Some(limits)
     }
 }
 
 /// The names and values of labels, from the text between the braces.
 fn read_labels(text: &str) -> Option<Vec<(&str, &str)>> {
     let mut labels: Vec<(&str, &str)> = Vec::new();
-    let mut reader = Reader { text, rest: text };
+    let mut reader = Reader::new(text);
     while labels.is_empty() || reader.skip(", ").is_some() {
         let name = reader.bare_key()?;
         reader.skip(" = ")?;
@@ -135,10 +159,15 @@ enum Line {
     Disabled,
     Comment,
     Created,
+    RpmLimit,
+    TpmLimit,
+    MaxParallel,
+    MaxBudget,
+    SoftBudget,
 }
 
 /// Each line as it begins.
-const LINES: [(&str, Line); 8] = [
+const LINES: [(&str, Line); 13] = [
     ("id = ", Line::Id),
     ("hashes = [", Line::Hashes),
     ("labels = { ", Line::Labels),
@@ -147,49 +176,32 @@ const LINES: [(&str, Line); 8] = [
     ("disabled = ", Line::Disabled),
     ("comment = ", Line::Comment),
     ("created = ", Line::Created),
+    ("rpm_limit = ", Line::RpmLimit),
+    ("tpm_limit = ", Line::TpmLimit),
+    ("max_budget = ", Line::MaxBudget),
+    ("max_parallel_requests = ", Line::MaxParallel),
+    ("soft_budget = ", Line::SoftBudget),
 ];
 
-/// A text and what is left of it. Each method reads something at its begin; `None` if something else is there.
-struct Reader<'t> {
-    text: &'t str,
-    rest: &'t str,
-}
-
 impl<'t> Reader<'t> {
-    fn place(&self) -> usize {
-        self.text.len() - self.rest.len()
-    }
-
-    fn skip(&mut self, expected: &str) -> Option<()> {
-        self.rest = self.rest.strip_prefix(expected)?;
-        Some(())
-    }
-
-    /// Splits the rest at `end`, which is followed by an ASCII character.
-    fn take(&mut self, end: usize) -> Option<&'t str> {
-        let (taken, rest) = self.rest.split_at_checked(end)?;
-        self.rest = rest;
-        Some(taken)
-    }
-
     /// A table, from its header to the next one or to the end of the text.
     fn table(&mut self) -> Option<PlainKey<'t>> {
         let mut key = PlainKey {
             start: self.place(),
             ..PlainKey::default()
         };
-        let mut seen = 0_u8;
+        let mut seen = 0_u16;
         self.skip("[[key]]\n")?;
         loop {
             self.skip_comments()?;
             if self.rest.is_empty() || self.rest.starts_with('[') {
                 break;
             }
-            // Two letters tell the lines apart.
+            // Two letters tell most lines apart.
             let two: &[u8; 2] = self.rest.as_bytes().first_chunk()?;
-            let (begin, line) = LINES
-                .iter()
-                .find(|(begin, _)| begin.as_bytes().starts_with(two))?;
+            let (begin, line) = LINES.iter().find(|(begin, _)| {
+                begin.as_bytes().starts_with(two) && self.rest.starts_with(begin)
+            })?;
             self.skip(begin)?;
             let bit = 1 << *line as u8;
             if seen & bit != 0 {
@@ -216,115 +228,18 @@ impl<'t> Reader<'t> {
             Line::Disabled => key.disabled = self.flag()?,
             Line::Comment => key.comment = Some(self.string()?),
             Line::Created => key.created = Some(self.moment()?),
-        }
-        Some(())
-    }
-
-    /// Skips empty lines and comments.
-    fn skip_comments(&mut self) -> Option<()> {
-        loop {
-            match self.rest.as_bytes().first() {
-                Some(b'\n') => self.skip("\n")?,
-                Some(b'#') => {
-                    let end = memchr::memchr(b'\n', self.rest.as_bytes())?;
-                    let comment = self.take(end)?;
-                    let is_text = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
-                    if !comment.bytes().all(is_text) {
-                        return None;
-                    }
+            limit => {
+                let text = self.line_text()?;
+                let limits = key.limit_text.get_or_insert_default();
+                match limit {
+                    Line::RpmLimit => limits.rpm_limit = text,
+                    Line::TpmLimit => limits.tpm_limit = text,
+                    Line::MaxParallel => limits.max_parallel_requests = text,
+                    Line::MaxBudget => limits.max_budget = text,
+                    _ => limits.soft_budget = text,
                 }
-                _ => return Some(()),
             }
         }
-    }
-
-    /// A string between double quotes, without escapes and control characters.
-    fn string(&mut self) -> Option<&'t str> {
-        self.skip("\"")?;
-        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\') || byte.is_ascii_control();
-        let end = self.rest.bytes().position(|byte| is_special(&byte))?;
-        let text = self.take(end)?;
-        self.skip("\"")?;
-        Some(text)
-    }
-
-    fn bare_key(&mut self) -> Option<&'t str> {
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-        let end = self.rest.bytes().position(|byte| !is_part(byte))?;
-        self.take(end).filter(|key| !key.is_empty())
-    }
-
-    /// The hashes behind the bracket of a list, and its other bracket.
-    fn digests(&mut self) -> Option<Vec<(KeyDigest, Option<Timestamp>)>> {
-        let mut digests = Vec::with_capacity(1);
-        while digests.is_empty() || self.skip(", ").is_some() {
-            digests.push(match self.skip("{ hash = ") {
-                Some(()) => self.ending_digest()?,
-                None => (self.digest()?, None),
-            });
-        }
-        self.skip("]")?;
-        Some(digests)
-    }
-
-    /// A hash between double quotes.
-    fn digest(&mut self) -> Option<KeyDigest> {
-        self.skip("\"sha256:")?;
-        let hex = self.rest.as_bytes().first_chunk()?;
-        let digest = KeyDigest::from_hex(hex)?;
-        self.take(hex.len())?;
-        self.skip("\"")?;
-        Some(digest)
-    }
-
-    /// The rest of a table of a hash and its end, as a rotation writes it.
-    fn ending_digest(&mut self) -> Option<(KeyDigest, Option<Timestamp>)> {
-        let digest = self.digest()?;
-        self.skip(", expires = ")?;
-        let end = self.moment()?;
-        self.skip(" }")?;
-        Some((digest, Some(end)))
-    }
-
-    /// The labels as they are written, and the brace behind them.
-    fn label_text(&mut self) -> Option<&'t str> {
-        let line = memchr::memchr(b'\n', self.rest.as_bytes())?;
-        let labels = self.take(line.checked_sub(" }".len())?)?;
-        self.skip(" }")?;
-        Some(labels)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        let is_set = self.skip("true").is_some();
-        if !is_set {
-            self.skip("false")?;
-        }
-        Some(is_set)
-    }
-
-    /// A date with time in UTC, in whole seconds: `2027-01-31T12:00:00Z`.
-    fn moment(&mut self) -> Option<Timestamp> {
-        let text: &[u8; 20] = self.rest.as_bytes().first_chunk()?;
-        let form = b"0000-00-00T00:00:00Z";
-        let fits = |(byte, form): (&u8, &u8)| match form {
-            b'0' => byte.is_ascii_digit(),
-            mark => byte == mark,
-        };
-        if !text.iter().zip(form).all(fits) {
-            return None;
-        }
-        let two = |at: usize| {
-            let digits = text.get(at..at + 2)?.iter();
-            Some(digits.fold(0_i8, |number, digit| {
-                number * 10 + (digit - b'0').cast_signed()
-            }))
-        };
-        let year = i16::from(two(0)?) * 100 + i16::from(two(2)?);
-        let (month, day) = (two(5)?, two(8)?);
-        let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
-        let local = DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
-        self.take(text.len())?;
-        let moment = Offset::UTC.to_timestamp(local).ok()?;
-        YEARS.contains(&year).then_some(moment)
+        Some(())
     }
 }

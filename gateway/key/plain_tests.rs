@@ -10,9 +10,11 @@ use super::KeyDigest;
 use super::client_key::KeyEntry;
 use super::edit::{NewKey, add};
 use super::file::{KeyFile, Note};
-use super::labels::KnownLabels;
+use super::known::Known;
 use super::plain::PlainChunk;
 use crate::document::{Document, Problems};
+use crate::limit::amount::budgets;
+use crate::limit::of_key::LimitSettings;
 use crate::secret::LocalSecrets;
 
 /// Everything that a file says and everything that is wrong with it.
@@ -36,7 +38,7 @@ fn describe(entry: &KeyEntry) -> String {
         .map(|(digest, end)| (digest.to_string(), *end))
         .collect();
     format!(
-        "{} {:?} {:?} {:?} {:?} {} {} {digests:?}",
+        "{} {:?} {:?} {:?} {:?} {} {} {:?} {digests:?}",
         key.id,
         key.labels,
         key.metadata.keys().collect::<Vec<_>>(),
@@ -44,6 +46,7 @@ fn describe(entry: &KeyEntry) -> String {
         key.expires,
         key.disabled,
         key.counted,
+        key.limits,
     )
 }
 
@@ -73,7 +76,7 @@ fn what_a_rotation_writes_is_read_without_a_parser() {
 }
 
 fn is_plain(text: &str) -> bool {
-    let length = PlainChunk::default().read(text, &mut KnownLabels::default());
+    let length = PlainChunk::default().read(text, &mut Known::default());
     length == Some(text.len())
 }
 
@@ -99,8 +102,25 @@ pub(super) fn new_key(number: usize, settings: usize) -> NewKey {
         not_before: has(2).then(|| time("2024-02-29T23:59:59Z")),
         expires: has(3).then(|| time("2031-12-31T00:00:00Z")),
         disabled: has(4),
+        limits: limits(number % 8),
         created: time("2026-11-28T06:00:00Z"),
         comment: has(5).then(|| "# it's a [[key]]".to_owned()),
+    }
+}
+
+/// Limits with the settings that the bits of `which` stand for.
+fn limits(which: usize) -> LimitSettings {
+    let has = |bit: usize| which >> bit & 1 == 1;
+    let texts = ["5.00 per day", "0.000000001 for ever"];
+    LimitSettings {
+        rpm_limit: has(0).then_some(600),
+        tpm_limit: has(1).then_some(2_000_000),
+        max_parallel_requests: has(1).then_some(20),
+        max_budget: match which {
+            4.. => budgets(texts.into_iter().skip(which % 2)).unwrap(),
+            _ => Vec::new(),
+        },
+        soft_budget: [80, 95].into_iter().take(which.saturating_sub(4)).collect(),
     }
 }
 
@@ -143,8 +163,8 @@ fn a_plain_key_file_with_any_byte_changed_is_read_as_by_the_parser() {
     }
 }
 
-#[test]
-fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
+/// Asserts that keys with these lines are read as by the parser, alone, beside others, and in other spellings.
+fn assert_unusual(more: &str) {
     let key = |more: &str| {
         let hash = KeyDigest::of(more.as_bytes());
         format!("[[key]]\nid = \"a\"\nhashes = [\"{hash}\"]\n{more}\n")
@@ -154,6 +174,34 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         let table = format!("\", {{ hash = \"{hash}\", expires = {end} }}]");
         text.replace("\"]", &table)
     };
+    let one = key(more);
+    for text in [
+        one.clone(),
+        key("") + &one,
+        one.clone() + &key("disabled = true"),
+        one.clone() + &one + &one,
+        one.replace("\"]", &format!("\", \"{hash}\"]")),
+        one.replace("\"]", &format!("\", \"{hash}\", \"{hash}\"]")),
+        one.replace("\"]", "\",]"),
+        with_end(&one, "2027-01-31T12:00:00Z"),
+        with_end(&one, "2027-02-30T12:00:00Z"),
+        with_end(&one, "\"2027-01-31T12:00:00Z\""),
+        with_end(&one, "1"),
+        with_end(&one, "2027-01-31T12:00:00Z, a = 1"),
+        one.replace("[\"", "\"").replace("\"]", "\""),
+        one.replace(':', ":A"),
+        one.replace("\"a\"", "\"a b\""),
+        one.replace("\"a\"", "\"\""),
+        one.replace('\n', "\r\n"),
+        format!("\u{feff}{one}"),
+        format!("x = 1\n{one}"),
+    ] {
+        assert_alike(&text);
+    }
+}
+
+#[test]
+fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
     for more in [
         "expires = 2023-02-29T00:00:00Z",
         "expires = 2024-02-30T00:00:00Z",
@@ -195,30 +243,63 @@ fn unusual_settings_of_plain_keys_are_read_as_by_the_parser() {
         "# [[key]]\n  [[ key ]]\nid = \"b\"",
         "[[keys]]",
     ] {
-        let one = key(more);
-        for text in [
-            one.clone(),
-            key("") + &one,
-            one.clone() + &key("disabled = true"),
-            one.clone() + &one + &one,
-            one.replace("\"]", &format!("\", \"{hash}\"]")),
-            one.replace("\"]", &format!("\", \"{hash}\", \"{hash}\"]")),
-            one.replace("\"]", "\",]"),
-            with_end(&one, "2027-01-31T12:00:00Z"),
-            with_end(&one, "2027-02-30T12:00:00Z"),
-            with_end(&one, "\"2027-01-31T12:00:00Z\""),
-            with_end(&one, "1"),
-            with_end(&one, "2027-01-31T12:00:00Z, a = 1"),
-            one.replace("[\"", "\"").replace("\"]", "\""),
-            one.replace(':', ":A"),
-            one.replace("\"a\"", "\"a b\""),
-            one.replace("\"a\"", "\"\""),
-            one.replace('\n', "\r\n"),
-            format!("\u{feff}{one}"),
-            format!("x = 1\n{one}"),
-        ] {
-            assert_alike(&text);
-        }
+        assert_unusual(more);
+    }
+}
+
+#[test]
+fn unusual_limits_of_plain_keys_are_read_as_by_the_parser() {
+    for more in [
+        "rpm_limit = 600",
+        "rpm_limit = 6_00\ntpm_limit = 1_000_000",
+        "rpm_limit = 6__00",
+        "rpm_limit = 600_",
+        "rpm_limit = 0600",
+        "rpm_limit = 0",
+        "rpm_limit = +600",
+        "rpm_limit = -600",
+        "rpm_limit = 0x10",
+        "rpm_limit = 600 # more",
+        "rpm_limit = 600 ",
+        "rpm_limit = ",
+        "rpm_limit = 600.0",
+        "rpm_limit = \"600\"",
+        "rpm_limit = 1000000001",
+        "rpm_limit = 9223372036854775808",
+        "rpm_limit = 600\nrpm_limit = 600",
+        "max_parallel_requests = 4294967295",
+        "max_parallel_requests = 4294967296",
+        "max_parallel_requests = 0",
+        "max_budget = 50",
+        "max_budget = 0",
+        "max_budget = 1_000",
+        "max_budget = 50.0",
+        "max_budget = -1",
+        "max_budget = \"50\"",
+        "max_budget = '50'",
+        "max_budget = \"50 per month\" ",
+        "max_budget = \"50 per moon\"",
+        "max_budget = [\"5 per day\", \"50 per month\"]",
+        "max_budget = [\"5 per day\",\"50 per month\"]",
+        "max_budget = [\"5 per day\", \"6 per days\"]",
+        "max_budget = [\"5 per day\", \"\"]",
+        "max_budget = [\"5 per day\"",
+        "max_budget = [\n\"5 per day\"\n]",
+        "max_budget = \"5 per day\", \"50 per month\"",
+        "max_budget = []",
+        "max_budget = [50]",
+        "max_budget = \"\"\"50\"\"\"",
+        "max_budgets = \"50\"",
+        "max_ = 1",
+        "max_budget = \"50\"\nsoft_budget = \"80%\"",
+        "soft_budget = [\"95%\", \"80%\", \"80%\"]\nmax_budget = \"50\"",
+        "max_budget = \"50\"\nsoft_budget = \"100%\"",
+        "max_budget = \"50\"\nsoft_budget = []",
+        "max_budget = \"50\"\nsoft_budget = 80",
+        "max_budget = 50.0\nsoft_budget = \"80%\"",
+        "soft_budget = \"80%\"",
+    ] {
+        assert_unusual(more);
     }
 }
 

@@ -4,13 +4,17 @@
 //! may be meant for routes that do not serve yet.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::client_key::{ClientKey, KeyEntry};
 use super::digest::KeyDigest;
-use super::labels::{KnownLabels, Labels};
+use super::known::Known;
+use super::labels::Labels;
 use super::store::KeyStore;
+use crate::limit::of_key::{self, KeyLimits};
+use crate::limit::slot::KeySlot;
 use crate::runtime::background;
 
 /// The number of keys after which the loop yields to other work of the process.
@@ -25,13 +29,13 @@ pub(crate) struct Restricted {
 }
 
 /// The intersection of `newer` with the keys of `serving`: keys with the same id and digest, the labels and metadata that
-/// both have, the later start, the earlier end, and disabled if either is.
+/// both have, the later start, the earlier end, and disabled if either is. Of limits, the lower ones of both apply.
 pub(crate) fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
-    let mut labels = KnownLabels::default();
+    let mut known = Known::default();
     let mut whole = true;
     let mut entries = Vec::with_capacity(newer.len().min(serving.count()));
     for (place, entry) in newer.into_iter().enumerate() {
-        match restrict_entry(serving, &entry, &mut labels) {
+        match restrict_entry(serving, &entry, &mut known) {
             Some((restricted, all)) => {
                 whole &= all;
                 entries.push(restricted);
@@ -49,7 +53,7 @@ pub(crate) fn restrict(serving: &KeyStore, newer: Vec<KeyEntry>) -> Restricted {
 fn restrict_entry(
     serving: &KeyStore,
     newer: &KeyEntry,
-    known: &mut KnownLabels,
+    known: &mut Known,
 ) -> Option<(KeyEntry, bool)> {
     let find = |digest: &KeyDigest| {
         let found = serving.find(digest);
@@ -70,7 +74,7 @@ fn restrict_entry(
     Some((KeyEntry { key, digests }, whole))
 }
 
-fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) -> ClientKey {
+fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut Known) -> ClientKey {
     // Destructured, so that a new field does not compile until somebody decides how it is restricted.
     let ClientKey {
         id,
@@ -80,6 +84,8 @@ fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) 
         expires,
         disabled,
         counted,
+        limits,
+        slot: _,
     } = before;
     let common = labels
         .iter()
@@ -87,18 +93,31 @@ fn restrict_key(before: &ClientKey, newer: &ClientKey, known: &mut KnownLabels) 
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let metadata = metadata
         .iter()
-        .filter(|(name, _)| newer.metadata.contains_key(*name))
+        .filter(|(name, _)| newer.metadata.contains_key(name))
         .map(|(name, secret)| (name.clone(), secret.clone()));
     ClientKey {
         id: id.clone(),
-        labels: known.share(Labels::from(common.collect::<BTreeMap<_, _>>())),
+        labels: known
+            .labels
+            .share(Labels::from(common.collect::<BTreeMap<_, _>>())),
         metadata: metadata.collect(),
         // `None` orders before every time.
         not_before: (*not_before).max(newer.not_before),
         expires: earlier(*expires, newer.expires),
         disabled: *disabled || newer.disabled,
         counted: *counted,
+        limits: restrict_limits(limits.as_deref(), newer.limits.as_deref(), known),
+        slot: KeySlot::default(),
     }
+}
+
+fn restrict_limits(
+    before: Option<&KeyLimits>,
+    newer: Option<&KeyLimits>,
+    known: &mut Known,
+) -> Option<Arc<KeyLimits>> {
+    let limits = of_key::restrict(before, newer)?;
+    Some(known.limits.share(limits))
 }
 
 /// Whether `a` and `b` allow the same and have the same secrets.
@@ -112,6 +131,7 @@ fn is_same(a: &ClientKey, b: &ClientKey) -> bool {
         && a.not_before == b.not_before
         && a.expires == b.expires
         && a.disabled == b.disabled
+        && a.limits == b.limits
         && a.metadata.keys().eq(b.metadata.keys())
         && secrets(a) == secrets(b)
 }
@@ -212,5 +232,37 @@ mod tests {
         assert_eq!(left.metadata.keys().collect::<Vec<_>>(), ["m"]);
         assert_eq!(left.metadata("m").unwrap().expose(), "1");
         assert!(!whole);
+    }
+
+    #[test]
+    fn a_lower_limit_applies_and_a_higher_or_removed_one_does_not() {
+        let (low, high) = ("rpm_limit = 5", "rpm_limit = 6");
+        let per_day = "max_budget = \"5 per day\"";
+        for (before, newer, left, is_whole) in [
+            (low, low, "rpm_limit 5 per minute", true),
+            (high, low, "rpm_limit 5 per minute", true),
+            (low, high, "rpm_limit 5 per minute", false),
+            (low, "", "rpm_limit 5 per minute", false),
+            ("", low, "rpm_limit 5 per minute", true),
+            ("", "", "", true),
+            (
+                low,
+                per_day,
+                "max_budget 5.00 per day, rpm_limit 5 per minute",
+                false,
+            ),
+        ] {
+            let (keys, whole) = restricted(&key("a", "1", before), &key("a", "1", newer));
+            let limits = &keys.keys().next().unwrap().limits;
+            let words = limits.iter().flat_map(|limits| limits.words());
+            let words: Vec<_> = words
+                .map(|(name, amount)| format!("{name} {amount}"))
+                .collect();
+            assert_eq!(
+                (&*words.join(", "), whole),
+                (left, is_whole),
+                "{before} {newer}"
+            );
+        }
     }
 }

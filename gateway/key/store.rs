@@ -286,21 +286,10 @@ fn check_validity(entry: &TableEntry, now: Timestamp) -> Result<(), KeyFailure> 
 mod tests {
     use super::*;
     use http::{HeaderMap, HeaderName};
-    use std::collections::BTreeMap;
-
-    use crate::key::Labels;
 
     fn entry(id: &str, keys: &[(&str, Option<&str>)]) -> KeyEntry {
         KeyEntry {
-            key: ClientKey {
-                id: id.into(),
-                labels: Labels::default(),
-                metadata: BTreeMap::new(),
-                not_before: None,
-                expires: None,
-                disabled: false,
-                counted: true,
-            },
+            key: ClientKey::new(id.into()),
             digests: keys
                 .iter()
                 .map(|(key, end)| {

@@ -9,6 +9,14 @@ pub(super) const KEY_LABELS: [&str; 3] = ["key", "route", "code"];
 pub(super) const TOKEN_LABELS: [&str; 5] = ["route", "provider", "key", "model", "type"];
 /// The labels of costs.
 pub(super) const COST_LABELS: [&str; 5] = ["route", "provider", "key", "model", "currency"];
+/// The labels of refusals by limits.
+pub(super) const LIMIT_REFUSAL_LABELS: [&str; 3] = ["limit", "counts", "mode"];
+/// The labels of the use of limits.
+pub(super) const LEVEL_LABELS: [&str; 3] = ["limit", "counts", "per"];
+/// The labels of budgets of money.
+pub(super) const BUDGET_LABELS: [&str; 2] = ["limit", "per"];
+/// The labels of warnings about budgets.
+pub(super) const BUDGET_WARNING_LABELS: [&str; 2] = ["limit", "step"];
 /// The labels of most families that have series for each route.
 const ROUTE_LABELS: &[&str] = &["route", "provider"];
 
@@ -115,6 +123,63 @@ pub(super) const ACCESS_LOG_DROPPED: Family = family(
     "access_log_dropped_total",
     &[],
     "Access lines dropped because standard output was not read fast enough.",
+);
+
+pub(super) const LIMIT_REFUSALS: Family = family(
+    "limit_refusals_total",
+    &LIMIT_REFUSAL_LABELS,
+    "Requests that a limit refused (mode enforce), or would have refused (mode observe), and streams that it cut.",
+);
+pub(super) const LIMIT_USED_RATIO: Family = family(
+    "limit_used_ratio",
+    &LEVEL_LABELS,
+    "The part of a limit that is used or reserved, of the scope (key, value of a label, route, provider) that has used \
+     the most.",
+);
+pub(super) const LIMIT_RESERVED: Family = family(
+    "limit_reserved",
+    &LEVEL_LABELS,
+    "What requests in flight have reserved of a limit, of all scopes: requests, tokens, or the currency.",
+);
+pub(super) const BUDGET_SPENT: Family = family(
+    "budget_spent",
+    &BUDGET_LABELS,
+    "Money spent of a budget in the current period, of all scopes, in the currency. Without what is reserved.",
+);
+pub(super) const BUDGET_LIMIT: Family = family(
+    "budget_limit",
+    &BUDGET_LABELS,
+    "The amounts of a budget, of all scopes that have used it, in the currency.",
+);
+pub(super) const BUDGET_WARNINGS: Family = family(
+    "budget_warnings_total",
+    &BUDGET_WARNING_LABELS,
+    "Times that a scope has passed a percentage of its budget that soft_budget names.",
+);
+pub(super) const LIMIT_ESTIMATE_RATIO: Family = family(
+    "limit_estimate_ratio",
+    &[],
+    "Tokens that a request used, for each that was reserved by estimate.",
+);
+pub(super) const LEDGER_BEHIND: Family = family(
+    "ledger_behind_seconds",
+    &[],
+    "For how long the oldest change that is not in the ledger has been waiting.",
+);
+pub(super) const LEDGER_DROPPED: Family = family(
+    "ledger_dropped_rows_total",
+    &[],
+    "Rows of the history of use that were dropped because the ledger was not written fast enough.",
+);
+pub(super) const LEDGER_HOLDERS: Family = family(
+    "ledger_holders",
+    &[],
+    "Processes that hold rights of the ledger: two during an upgrade.",
+);
+pub(super) const LIMITS_CLOCK_AHEAD: Family = family(
+    "limits_clock_ahead_seconds",
+    &[],
+    "How far the clock is ahead of the time that has passed, beyond what is tolerated: no period of a budget begins by it.",
 );
 
 pub(super) const REQUESTS: Family = family(

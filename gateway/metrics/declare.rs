@@ -2,8 +2,8 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// The name without prefix, the help text and the labels of a metric family.
@@ -29,6 +29,15 @@ impl Declare<'_> {
 
     pub(super) fn counters(&self, family: &Family) -> Result<IntCounterVec, prometheus::Error> {
         self.register(IntCounterVec::new(family.options(), family.labels)?)
+    }
+
+    pub(super) fn histogram(
+        &self,
+        family: &Family,
+        buckets: &[f64],
+    ) -> Result<Histogram, prometheus::Error> {
+        let options = HistogramOpts::new(family.name, family.help).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(options)?)
     }
 
     pub(super) fn histograms(

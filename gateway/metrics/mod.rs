@@ -6,11 +6,12 @@
 
 mod catalog;
 mod declare;
+mod limits;
+mod series;
 mod target;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder,
@@ -18,6 +19,8 @@ use prometheus::{
 
 use self::catalog::{COST_LABELS, KEY_LABELS, TOKEN_LABELS};
 use self::declare::Declare;
+use self::limits::LimitMetrics;
+use self::series::remove_series;
 pub(crate) use self::target::TargetMetrics;
 use self::target::{TargetFamilies, status_label};
 use crate::runtime::log;
@@ -75,6 +78,8 @@ pub struct Metrics {
     pub(crate) unheld: IntCounterVec,
     /// Spans for the collector, by outcome.
     pub(crate) spans: IntCounterVec,
+    /// The limits and the ledger.
+    pub(crate) limits: LimitMetrics,
     /// Access lines dropped because the reader of stdout was too slow.
     pub(crate) access_log_dropped: IntCounter,
 }
@@ -106,6 +111,7 @@ impl Metrics {
             held_bytes: declare.gauge(&catalog::HELD_BYTES)?,
             unheld: declare.counters(&catalog::UNHELD)?,
             spans: declare.counters(&catalog::SPANS)?,
+            limits: LimitMetrics::declare(&declare)?,
             access_log_dropped: declare.counter(&catalog::ACCESS_LOG_DROPPED)?,
             unrouted: families.handles("", ""),
             families,
@@ -165,9 +171,9 @@ impl Metrics {
     /// Removes the series of all keys that `is_known` rejects.
     pub(crate) fn keep_keys(&self, is_known: impl Fn(&str) -> bool) {
         let is_gone = |key: &str| ![OTHER_KEYS, NO_KEY].contains(&key) && !is_known(key);
-        remove_series(&self.key_requests, &KEY_LABELS, &is_gone);
-        remove_series(&self.tokens, &TOKEN_LABELS, &is_gone);
-        remove_series(&self.cost, &COST_LABELS, &is_gone);
+        remove_series(&self.key_requests, &KEY_LABELS, "key", &is_gone);
+        remove_series(&self.tokens, &TOKEN_LABELS, "key", &is_gone);
+        remove_series(&self.cost, &COST_LABELS, "key", &is_gone);
     }
 
     /// Sets whether each provider is accepted, and removes the providers of the previous
@@ -258,26 +264,6 @@ pub struct UsageLabels<'a> {
 fn add_saturating(counter: &IntCounter, by: u64) {
     let room = u64::MAX - counter.get();
     counter.inc_by(room.min(by));
-}
-
-/// Removes the series of the keys that `is_gone` accepts from a family with these labels.
-fn remove_series(family: &IntCounterVec, labels: &[&str], is_gone: &impl Fn(&str) -> bool) {
-    for collected in family.collect() {
-        for series in collected.get_metric() {
-            let value = |name: &&str| {
-                let found = series
-                    .get_label()
-                    .iter()
-                    .find(|label| label.name() == *name);
-                found.map_or("", prometheus::proto::LabelPair::value)
-            };
-            if is_gone(value(&"key")) {
-                let values: Vec<&str> = labels.iter().map(value).collect();
-                // The series exists: it was just collected.
-                let _ = family.remove_label_values(&values);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

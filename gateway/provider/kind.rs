@@ -41,6 +41,8 @@ pub struct Kind {
     pub(crate) account_headers: &'static [&'static str],
     /// Whether its API has `WebSocket`s.
     pub(crate) websocket: bool,
+    /// Whether its responses hold their own cost; `None`: unknown, it may be any of several providers.
+    pub(crate) reports_cost: Option<bool>,
     /// Its `gen_ai.provider.name` in OpenTelemetry's conventions, if they have one.
     pub(crate) telemetry: Option<&'static str>,
     /// The shape of its errors, which the gateway's refusals have as well.

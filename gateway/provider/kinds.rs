@@ -21,6 +21,7 @@ const COMPATIBLE: Kind = Kind {
     default_headers: &[],
     account_headers: &["openai-organization", "openai-project"],
     websocket: false,
+    reports_cost: Some(false),
     telemetry: None,
     error_format: ErrorFormat::OpenAi,
 };
@@ -147,6 +148,8 @@ pub const KINDS: &[Kind] = &[
     },
     Kind {
         name: "custom",
+        // Perplexity and xAI are reached as custom providers, and report it.
+        reports_cost: None,
         ..COMPATIBLE
     },
     // https://console.groq.com/docs/api-reference
@@ -183,6 +186,8 @@ pub const KINDS: &[Kind] = &[
     // https://openrouter.ai/docs/api-reference/overview
     Kind {
         name: "openrouter",
+        // https://openrouter.ai/docs/use-cases/usage-accounting
+        reports_cost: Some(true),
         probe: Some("/key"),
         origin: Some("https://openrouter.ai"),
         base_path: "/api/v1",

@@ -3,7 +3,6 @@
 use http::header::AUTHORIZATION;
 
 use super::*;
-use crate::key::Labels;
 use crate::origin::{HttpVersion, Resolver, Timeouts};
 use crate::secret::{Secret, SecretError};
 
@@ -42,13 +41,8 @@ fn key(token: Option<&str>) -> ClientKey {
         )
     });
     ClientKey {
-        id: "k".into(),
-        labels: Labels::default(),
         metadata: metadata.into_iter().collect(),
-        not_before: None,
-        expires: None,
-        disabled: false,
-        counted: true,
+        ..ClientKey::new("k".into())
     }
 }
 

@@ -10,8 +10,7 @@ use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
 use super::cors;
-use super::head::declared_length;
-use super::header_names;
+use super::head::{declared_length, names};
 use super::reject::{Reason, Rejection};
 use crate::grammar::host::host_of_authority;
 use crate::grammar::list;
@@ -69,7 +68,7 @@ impl Admission {
         if cors::is_preflight(route, request) {
             return Err(Rejection::on(route, Reason::Preflight));
         }
-        header_names::check(route, request)?;
+        names::check(route, request)?;
         let presented = present(snapshot, route, request, path.query)
             .map_err(|places| two_keys(route, &places))?;
         let verified = verify(snapshot, route, presented.as_ref(), now)

@@ -7,6 +7,7 @@ use pingora_core::{Error, Result};
 use pingora_proxy::Session;
 
 use super::exchange::Exchange;
+use super::limits;
 use super::reject::Reason;
 
 /// How long a body may take before its rate is checked.
@@ -31,6 +32,7 @@ pub(super) fn up(
         exchange.stats.request_bytes += chunk.len() as u64;
         // Marked as the client's error: over HTTP/2 to the provider, Pingora ignores other errors here.
         limit(exchange, session.was_upgraded()).map_err(Error::into_down)?;
+        limits::read(exchange, chunk);
         if let Some(conversation) = &mut exchange.stats.conversation {
             conversation.read_client(chunk);
         }

@@ -13,11 +13,13 @@ use super::admit::Admission;
 use super::attempt::Attempt;
 use super::held_body::HeldBody;
 use super::reject::{Reason, Rejection};
+use super::reserved::Reserved;
 use super::shared::Shared;
 use super::stats::Stats;
 use super::stream_usage::StreamUsage;
 use crate::grammar::request_id::RequestId;
 use crate::limit::by_address::AtAddress;
+use crate::limit::moment::Moment;
 use crate::runtime::in_flight::{InFlight, InFlightGuard};
 use crate::runtime::watchdog::Watchdog;
 use crate::snapshot::{Rules, Snapshot};
@@ -43,6 +45,8 @@ pub(crate) struct Exchange {
     pub(super) attempt: Option<Attempt>,
     /// The request's body, if it is held until the provider responds.
     pub(super) held: Option<Box<HeldBody>>,
+    /// What is held of the limits of the request, if it has any.
+    pub(super) reserved: Option<Box<Reserved>>,
     /// Why the request was refused or failed, once it was.
     pub(super) rejection: Option<Rejection>,
     /// Changes the bodies so that a stream reports its usage, where that is configured.
@@ -75,6 +79,7 @@ impl Exchange {
             admission: None,
             attempt: None,
             held: None,
+            reserved: None,
             rejection: None,
             stream_usage: None,
             trace: None,
@@ -90,6 +95,24 @@ impl Exchange {
     /// A head or a chunk of the response is there: from here on the time is the gateway's own.
     pub(super) fn arrive(&mut self) {
         self.stats.arrived = Some(self.watchdog.now());
+    }
+
+    /// The time of the request by the clock of keys and calendars, which never goes back.
+    pub(super) fn clock_time(&self) -> Timestamp {
+        self.shared.live.clock.at(self.time, self.started)
+    }
+
+    /// The moment of the request, for its limits.
+    pub(super) fn moment(&self) -> Moment {
+        let book = self.rules.plan.book();
+        book.moment(self.started, self.clock_time())
+    }
+
+    /// This moment, for limits.
+    pub(super) fn moment_now(&self) -> Moment {
+        let now = self.watchdog.now();
+        let time = self.shared.live.clock.at(Timestamp::now(), now);
+        self.rules.plan.book().moment(now, time)
     }
 
     /// The time since `started`.
@@ -108,10 +131,24 @@ impl Exchange {
 
     /// Notes `rejection`, and makes the error by which Pingora stops here.
     pub(super) fn refuse(&mut self, rejection: Rejection) -> Box<Error> {
-        let status = rejection.reason.status();
+        let status = rejection.status();
         self.rejection = Some(rejection);
         let mut error = Error::new_in(ErrorType::HTTPStatus(status));
         error.set_retry(false);
         error
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exchange_is_small_because_a_stream_holds_it_to_its_end() {
+        let size = size_of::<Exchange>();
+        assert!(size <= 1664, "{size}");
+        // What a request with limits holds beside it, in a box.
+        let size = size_of::<Reserved>();
+        assert!(size <= 320, "{size}");
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::{Error, ErrorType};
+use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::admit::Admission;
@@ -21,7 +21,9 @@ use super::failure;
 use super::held_body::HeldBody;
 use super::hold;
 use super::http10;
+use super::limits;
 use super::reject::{Reason, Rejection};
+use super::respond;
 use super::retry::{Failure, Next, Situation, judge};
 use crate::origin::{ConnectionError, Timeouts, is_own_connection, was_kept};
 
@@ -32,15 +34,19 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Added to the group key after `REFUSED_STREAM`, so that the next try uses no connection of the usual group.
 const AFTER_REFUSAL: u64 = 1 << 63;
 
-/// Begins to forward an admitted request: sets its deadlines and its place in a trace. Returns whether its body is read
-/// whole before it goes up, which [`hold::read`] does.
-pub(super) fn begin(
+/// Begins to forward an admitted request: takes what it needs from its limits, sets its deadlines and its place in a trace,
+/// and reads its body if that is held. Returns whether it was refused.
+pub(super) async fn begin(
     session: &mut Session,
     exchange: &mut Exchange,
     (admission, attempt): (Admission, Attempt),
-) -> bool {
+) -> Result<bool> {
     connection::verified();
     http10::begin(session);
+    let head = session.req_header();
+    if let Err(rejection) = limits::head(head, exchange, &admission, &attempt).await {
+        return respond::refuse(session, exchange, rejection).await;
+    }
     let holds = hold::begin(session, exchange);
     exchange.stats.request_complete = session.is_body_empty();
     set_deadlines(session, exchange, attempt.timeouts());
@@ -55,7 +61,17 @@ pub(super) fn begin(
         let headers = &session.req_header().headers;
         exchange.trace = Some(Box::new(telemetry.begin(Some(headers))));
     }
-    holds
+    if holds {
+        hold::read(session, exchange).await?;
+    } else if limits::read_body(exchange) {
+        hold::read_what_came(session, exchange).await?;
+    }
+    if exchange.stats.request_complete
+        && let Err(rejection) = limits::body(exchange).await
+    {
+        return respond::refuse(session, exchange, rejection).await;
+    }
+    Ok(false)
 }
 
 /// Sets the deadlines that hold until a response begins.
@@ -79,7 +95,7 @@ fn set_deadlines(session: &mut Session, exchange: &Exchange, timeouts: &Timeouts
 }
 
 /// The peer for the next try.
-pub(super) fn next_peer(exchange: &mut Exchange) -> Result<Box<HttpPeer>, Rejection> {
+pub(super) fn next_peer(exchange: &mut Exchange) -> std::result::Result<Box<HttpPeer>, Rejection> {
     let (Some(admission), Some(attempt)) = (&exchange.admission, &mut exchange.attempt) else {
         return Err(exchange.rejection_for(Reason::Internal));
     };

@@ -47,6 +47,11 @@ impl HeldBody {
         self.length
     }
 
+    /// All of it; empty once it was dropped.
+    pub(super) fn whole(&self) -> &[u8] {
+        &self.whole
+    }
+
     /// How long its client took for it.
     pub(super) fn took(&self) -> Duration {
         self.took

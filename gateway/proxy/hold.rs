@@ -25,6 +25,7 @@ use super::body;
 use super::connection::{self, Unread};
 use super::exchange::Exchange;
 use super::held_body::{HeldBody, parts};
+use super::limits;
 use super::reject::Reason;
 use crate::limit::held_bodies::HeldBytes;
 
@@ -103,6 +104,26 @@ pub(super) async fn read(session: &mut Session, exchange: &mut Exchange) -> Resu
             Err(error)
         }
     }
+}
+
+/// Reads a body that has come with the head, for the limits of the request. Pingora keeps it for the tries, as it keeps
+/// what it reads of any body that is not held. Does nothing with a body of which something is still to come.
+pub(super) async fn read_what_came(session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+    let is_http1 = session.as_http1().is_some();
+    if !is_http1 || connection::unread() != Unread::Nothing || exchange.stats.request_complete {
+        return Ok(());
+    }
+    session.enable_retry_buffering();
+    while let Some(piece) = session
+        .read_request_body()
+        .await
+        .map_err(Error::into_down)?
+    {
+        limits::read(exchange, &piece);
+    }
+    exchange.stats.request_complete = true;
+    exchange.watchdog.clear_idle();
+    Ok(())
 }
 
 /// The whole body, once it is there. No pause may be longer than `pause`.

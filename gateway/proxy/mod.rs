@@ -3,15 +3,14 @@
 //!
 //! | phase | adapter | who decides |
 //! |---|---|---|
-//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `header_names`, `cors`; `limit` (429) |
-//! | 2 forward: where does it go? | `receive`, `forward`, `hold` | `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `hold` reads the body (`held_body`), `forward` connects; `retry` decides about another try, `failure` what an error means |
+//! | 1 admit: may it come in? | `receive` | `head` (framing, sizes), `admit` (route, key, selector, WebSocket, length: 401, 403, 404, 413, 426), `cors`; `limit` (429) |
+//! | 2 forward: where does it go? | `receive`, `forward`, `hold`, `limits` | `limits` takes what the request needs of its limits (`limit`: 402, 429, 503); `receive` calls `attempt` (target, token, path: 400, 401, 404, 503); `hold` reads the body (`held_body`), `forward` connects; `retry` decides about another try, `failure` what an error means |
 //! | 3 inject: what goes up? | `send`, `body` | `inject` (the client's credentials out, the provider's token in), `stream_usage` |
 //! | 4 observe: what comes back? | `observe` | `response_headers`, `location` (URLs), `conversation` (WebSockets) |
-//! | 5 record: what came of it? | `record` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
-//! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason), `dialect` (the body's form) |
+//! | 5 record: what came of it? | `record`, `limits` | `consumption` (events, tokens), `spend` (cost, metrics of both) |
+//! | reject: a refusal or a failure | `respond` | `reject` (status and code of every reason, headers), `dialect` (the body's form) |
 //!
 //! The head of `forward` describes where time limits are set, and what ends an exchange whose key is revoked.
-//!
 //! Nothing here knows a configuration file, and nothing here blocks.
 
 pub(crate) mod admit;
@@ -28,16 +27,18 @@ mod failure;
 mod forward;
 pub(crate) mod head;
 mod header_map;
-mod header_names;
 mod held_body;
 mod hold;
 mod http10;
 pub(crate) mod inject;
+pub(crate) mod limit_headers;
+pub(crate) mod limits;
 mod location;
 mod observe;
 mod receive;
 mod record;
 pub(crate) mod reject;
+mod reserved;
 mod respond;
 mod response_headers;
 mod retry;
@@ -46,7 +47,6 @@ mod shared;
 mod spend;
 mod stats;
 mod stream_usage;
-mod tries;
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -90,10 +90,9 @@ impl ProxyHttp for Proxy {
     /// 1 admit, and 2 forward as far as it needs no connection: who may come in, and with which token it goes where.
     async fn request_filter(&self, session: &mut Session, exchange: &mut Ctx) -> Result<bool> {
         match receive::request(session, exchange) {
-            Ok(admitted) => if forward::begin(session, exchange, admitted) { hold::read(session, exchange).await? },
-            Err(rejection) => return respond::refuse(session, exchange, rejection).await,
+            Ok(admitted) => forward::begin(session, exchange, admitted).await,
+            Err(rejection) => respond::refuse(session, exchange, rejection).await,
         }
-        Ok(false)
     }
 
     /// 2 forward: the address of the next try.
@@ -127,7 +126,9 @@ impl ProxyHttp for Proxy {
     async fn request_body_filter(
         &self, session: &mut Session, body: &mut Option<Bytes>, end: bool, exchange: &mut Ctx,
     ) -> Result<()> {
-        body::up(session, exchange, body, end)
+        body::up(session, exchange, body, end)?;
+        let declared = head::declared_length(session.req_header());
+        limits::end_of_body(exchange, end, declared).await
     }
 
     /// 2 forward: the connection broke. `retry::judge` decides whether the request is sent again.
@@ -141,7 +142,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_response_filter(
         &self, _: &mut Session, head: &mut ResponseHeader, exchange: &mut Ctx,
     ) -> Result<()> {
-        observe::arrival(exchange, head)
+        observe::arrival(exchange, head).await
     }
 
     /// 4 observe: a chunk of the response's body has come.
@@ -163,8 +164,7 @@ impl ProxyHttp for Proxy {
     fn response_body_filter(
         &self, _: &mut Session, body: &mut Option<Bytes>, end: bool, exchange: &mut Ctx,
     ) -> Result<Option<Duration>> {
-        observe::body(exchange, body, end);
-        Ok(None)
+        observe::body(exchange, body, end).map(|()| None)
     }
 
     /// 4 observe: trailers have the same rules as heads.

@@ -16,6 +16,7 @@ use super::cors;
 use super::exchange::Exchange;
 use super::header_map::edit_response;
 use super::http10;
+use super::limits;
 use super::location::Request;
 use super::reject::{FOREIGN_REDIRECT, REFUSED_BY, REQUEST_ID, UNEXPECTED_SWITCH};
 use super::respond::end_with_this_response;
@@ -31,7 +32,7 @@ static OUR_ID: HeaderName = HeaderName::from_static(REQUEST_ID);
 /// Notes that the head of a response has come. Refuses one that switches to a protocol which the client has not
 /// requested, or over a version of HTTP that cannot switch: the client would take what follows for the response to its
 /// next request.
-pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<()> {
+pub(super) async fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<()> {
     if let Some(attempt) = &mut exchange.attempt {
         attempt.tries.response_begun = true;
     }
@@ -46,6 +47,10 @@ pub(super) fn arrival(exchange: &mut Exchange, head: &ResponseHeader) -> Result<
     let may_switch = head.version == Version::HTTP_11 && admission.is_some_and(Admission::upgrade);
     if switches && !may_switch {
         return Err(failed(UNEXPECTED_SWITCH));
+    }
+    if head.status.is_success() && limits::read_body(exchange) {
+        // The provider has not waited for the end of the request: its limits do not wait for it either.
+        return limits::end_of_body(exchange, true, 0).await;
     }
     Ok(())
 }
@@ -143,6 +148,7 @@ fn write_own(exchange: &Exchange, status: StatusCode, headers: &mut HeaderMap) {
         headers.insert(ID.clone(), id.clone());
     }
     headers.insert(OUR_ID.clone(), id);
+    limits::write(exchange, headers);
     if status.as_u16() >= 400 {
         headers.insert(REFUSED_BY, HeaderValue::from_static("provider"));
     }
@@ -186,13 +192,16 @@ fn set_deadlines(exchange: &Exchange) {
 }
 
 /// Passes on a chunk of the response's body. `end`: no chunk follows.
-pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) {
+pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool) -> Result<()> {
     if let Some(chunk) = body {
         let arrived = exchange.stats.arrived;
         let now = arrived.unwrap_or_else(|| exchange.watchdog.now());
         exchange.watchdog.activity_at(now);
         exchange.stats.note_body(now);
         read(exchange, chunk);
+        if let Some(over) = limits::raise(exchange) {
+            return Err(exchange.refuse(over));
+        }
     }
     if let Some(stream_usage) = &mut exchange.stream_usage {
         stream_usage.response_body(body, end);
@@ -203,6 +212,7 @@ pub(super) fn body(exchange: &mut Exchange, body: &mut Option<Bytes>, end: bool)
         let metrics = &attempt.target().metrics;
         metrics.added_chunk.observe(took.as_secs_f64());
     }
+    Ok(())
 }
 
 /// Reads a chunk of the response beside its way to the client.

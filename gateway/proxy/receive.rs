@@ -33,8 +33,7 @@ pub(super) fn request(
         request_path(request.raw_path()).map_err(|_| Rejection::unrouted(Reason::BadPath))?;
     exchange.stats.path.push_str(&path.path);
     exchange.address_permit = address_permit(exchange, &client)?;
-    let clock = &exchange.shared.live.clock;
-    let now = clock.at(exchange.time, exchange.started);
+    let now = exchange.clock_time();
     // The exchange goes on without the snapshot: a stream must not hold keys that are replaced meanwhile.
     let Some(snapshot) = exchange.snapshot.take() else {
         return Err(Rejection::unrouted(Reason::Internal));

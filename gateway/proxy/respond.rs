@@ -71,13 +71,13 @@ pub(super) async fn failure(
     exchange: &mut Exchange,
     error: &Error,
 ) -> FailToProxy {
-    let reason = if let Some(rejection) = &exchange.rejection {
-        rejection.reason
+    let (reason, status) = if let Some(rejection) = &exchange.rejection {
+        (rejection.reason, rejection.status())
     } else {
         let reason = reason_of(error);
         log_failure(exchange, reason, error);
         exchange.rejection = Some(exchange.rejection_for(reason));
-        reason
+        (reason, reason.status())
     };
     // A client that left reads nothing; a response that has begun cannot begin again.
     if reason != Reason::ClientClosed && final_status(session).is_none() {
@@ -86,7 +86,7 @@ pub(super) async fn failure(
         let _ = respond(session, exchange).await;
     }
     FailToProxy {
-        error_code: reason.status(),
+        error_code: status,
         can_reuse_downstream: false,
     }
 }

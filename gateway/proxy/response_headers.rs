@@ -4,8 +4,9 @@
 use http::header::LOCATION;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::limit_headers::BUDGET_REMAINING;
 use super::location::Request;
-use super::reject::{REFUSED_BY, REQUEST_ID};
+use super::reject::{LIMIT_RESET, REFUSED_BY, REQUEST_ID};
 use crate::provider::Provider;
 
 /// What is done with a header of a response.
@@ -34,7 +35,7 @@ fn treatment(name: &HeaderName, provider: Option<&Provider>) -> Treatment {
         // Headers of the connection to the gateway, or of a proxy on the way there.
         | "proxy-authenticate" | "proxy-authentication-info"
         // Headers that only the gateway writes.
-        | REFUSED_BY | REQUEST_ID => return Treatment::Drop,
+        | REFUSED_BY | REQUEST_ID | LIMIT_RESET | BUDGET_REMAINING => return Treatment::Drop,
         // URLs that HTTP clients follow by themselves, and that the SDKs of Azure and Google use next.
         "location" | "content-location" | "link"
         | "operation-location" | "azure-asyncoperation"

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::access_log::AccessLog;
+use crate::ledger::Ledger;
 use crate::limit::by_address::ByAddress;
 use crate::limit::failed_keys::FailedKeyLimiter;
 use crate::limit::held_bodies::HeldBodies;
@@ -29,4 +30,6 @@ pub(crate) struct Shared {
     pub(crate) closing: Arc<AtomicBool>,
     /// What exports spans, if that is configured.
     pub(crate) telemetry: Option<Telemetry>,
+    /// What issues the rights to budgets, and keeps the history of use.
+    pub(crate) ledger: Arc<Ledger>,
 }

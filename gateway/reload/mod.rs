@@ -213,6 +213,9 @@ impl Reloader {
                 "server.tls.client_ca has changes that take effect at the next start, or `keygate upgrade`"
             );
         }
+        if serving.rules.limits.ledger != next.rules.limits.ledger {
+            tracing::warn!("[ledger] has changes that take effect at the next start");
+        }
         if serving.rules.tracing != next.rules.tracing {
             tracing::warn!("[tracing] has changes that take effect at the next start");
         }

@@ -8,6 +8,7 @@ use super::cors::Cors;
 use super::pattern::{HostPattern, PathPrefix};
 use super::target::Targets;
 use crate::key::Selector;
+use crate::limit::lists::Limits;
 use crate::provider::{ErrorFormat, Stripped};
 use crate::template::HeaderTemplate;
 use crate::usage::Metering;
@@ -61,6 +62,8 @@ pub struct Route {
     pub(crate) metering: Metering,
     /// The models that have metrics of their own: names, or prefixes that end in `*`.
     pub(crate) metric_models: Vec<String>,
+    /// The limits of the route, and those of the whole gateway that hold on it.
+    pub(crate) limits: Arc<Limits>,
     /// How the route's path relates to those of others. `Router::build` fills it in.
     pub(crate) overlap: Overlap,
 }

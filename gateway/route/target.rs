@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::limit::lists::Limits;
 use crate::metrics::TargetMetrics;
 use crate::provider::Provider;
 
@@ -12,6 +13,8 @@ pub struct Target {
     pub(crate) provider: Arc<Provider>,
     /// The metrics of this route with this provider.
     pub(crate) metrics: TargetMetrics,
+    /// The limits of the provider that hold on this route.
+    pub(crate) limits: Arc<Limits>,
 }
 
 /// The targets of a route. There is at least one.

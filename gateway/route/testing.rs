@@ -46,6 +46,7 @@ pub(super) fn route(name: &str, host: &str, path: &str, provider: &Arc<Provider>
         targets: Targets::one(Target {
             provider: provider.clone(),
             metrics: METRICS.target(name, "p"),
+            limits: Arc::default(),
         }),
         dialect: provider.kind.error_format,
         token_headers: Vec::new(),
@@ -56,6 +57,7 @@ pub(super) fn route(name: &str, host: &str, path: &str, provider: &Arc<Provider>
         cors: None,
         metering: Metering::default(),
         metric_models: ["m", "m-*", "*-x"].map(str::to_owned).into(),
+        limits: Arc::default(),
         overlap: Overlap::default(),
     }
 }

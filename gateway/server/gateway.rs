@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, Readiness};
 use crate::config::ServerConfig;
+use crate::ledger::Ledger;
 use crate::runtime::in_flight::InFlight;
 use crate::server::connection::count::OpenConnections;
 use crate::server::lifecycle::handover::Predecessors;
@@ -47,6 +48,7 @@ pub struct Gateway {
     pub(super) program: Option<Program>,
     pub(super) predecessors: Predecessors,
     pub(super) access_log: AccessLog,
+    pub(super) ledger: Arc<Ledger>,
     /// The task that sends spans; `None` without tracing.
     pub(super) exporting: Option<JoinHandle<()>>,
     pub(super) serving: Option<Threads>,
@@ -76,7 +78,13 @@ impl Gateway {
 
     /// The application behind the admin listener.
     pub(super) fn admin_app(&self) -> Admin {
-        Admin::new(&self.live, &self.in_flight, &self.readiness, self.started)
+        Admin::new(
+            &self.live,
+            &self.in_flight,
+            &self.readiness,
+            &self.ledger,
+            self.started,
+        )
     }
 }
 

@@ -10,6 +10,8 @@ mod admin;
 mod connection;
 mod gateway;
 mod lifecycle;
+mod limit_metrics;
+mod limits;
 mod listen;
 mod sandbox;
 mod startup;
@@ -38,6 +40,7 @@ use self::admin::serve_admin;
 use self::connection::count::OpenConnections;
 use self::lifecycle::handover::{PREDECESSOR_LOST, Predecessors, SERVING};
 use self::lifecycle::upgrade::Program;
+use self::limits::open_ledger;
 use self::listen::listeners::ClientService;
 use self::listen::sockets::Sockets;
 use self::listen::tls;
@@ -149,7 +152,9 @@ impl Parts {
         let (files, unread) = (config.files.clone(), config.may_pass);
         let tracing = config.tracing.clone();
         let client_roots = config.client_roots.clone();
-        let live = Live::start(config, metrics.clone())
+        let ledger = open_ledger(&config)?;
+        let book = limits::book(&ledger)?;
+        let live = Live::start_with(config, metrics.clone(), book)
             .map(Arc::new)
             .map_err(|error| Error::failed("use the configuration", error))?;
 
@@ -160,6 +165,7 @@ impl Parts {
         control.spawn(log::report_suppressed_lines());
         let (telemetry, exporting) = telemetry(&control, tracing.as_deref(), &live)?;
         resolve_in_background(&control, &live, server.listener.dns_refresh);
+        limits::keep_in_background(&control, &live, &ledger);
 
         let shared = Shared {
             live: live.clone(),
@@ -170,6 +176,7 @@ impl Parts {
             by_address: Arc::default(),
             held_bodies: HeldBodies::new(metrics.held_bytes.clone()),
             telemetry,
+            ledger,
         };
         let clients = ClientService {
             tls: tls_acceptor(&server, &live, client_roots.as_ref())?,
@@ -199,7 +206,13 @@ impl Parts {
         let started = Instant::now();
         self.readiness.set(true);
         let shared = self.clients.shared.clone();
-        let app = Admin::new(&shared.live, &shared.in_flight, &self.readiness, started);
+        let app = Admin::new(
+            &shared.live,
+            &shared.in_flight,
+            &self.readiness,
+            &shared.ledger,
+            started,
+        );
         // The admin listener closes with the process and not before: operators watch a drain.
         let (admin, admin_shutdown) = serve_admin(&self.control, app, sockets.admin)?;
         Ok(Gateway {
@@ -220,6 +233,7 @@ impl Parts {
             program,
             predecessors,
             access_log: shared.access_log.clone(),
+            ledger: shared.ledger.clone(),
             exporting: self.exporting,
             serving: Some(self.serving),
             control: Some(self.control),

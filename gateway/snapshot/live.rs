@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::rules::{BuildError, Snapshot};
+use super::rules::{Beside, BuildError, Snapshot};
 use crate::config::{Resolved, certificate_end};
 use crate::key::{KeyDigest, KeyStore, Revision};
+use crate::limit::book::Book;
+use crate::limit::budget::InMemory;
 use crate::metrics::Metrics;
 use crate::origin::Resolver;
 use crate::runtime::clock::Clock;
@@ -37,16 +39,37 @@ pub struct Live {
     pub(crate) metrics: Arc<Metrics>,
     /// The resolved names.
     pub(crate) resolver: Arc<Resolver>,
-    /// The time by which keys start and expire.
+    /// The cells of all limits.
+    pub(crate) book: Arc<Book>,
+    /// The time by which keys start and expire, and periods of budgets begin.
     pub clock: Clock,
 }
 
 impl Live {
-    /// Starts with the first configuration.
+    /// Starts with the first configuration, and forgets at the end what was used of its limits.
     pub fn start(config: Resolved, metrics: Arc<Metrics>) -> Result<Self, BuildError> {
+        Self::start_with(config, metrics, Book::new(Arc::new(InMemory)))
+    }
+
+    /// Starts with the first configuration. What is used of its limits is counted in `book`.
+    pub(crate) fn start_with(
+        config: Resolved,
+        metrics: Arc<Metrics>,
+        book: Book,
+    ) -> Result<Self, BuildError> {
+        let (book, clock) = (Arc::new(book), Clock::start());
         let resolver = Arc::new(Resolver::default());
         let warnings = config.warnings.iter().map(ToString::to_string).collect();
-        let snapshot = Snapshot::build(config, None, &metrics, &resolver)?;
+        let snapshot = Snapshot::build(
+            config,
+            None,
+            &Beside {
+                metrics: &metrics,
+                resolver: &resolver,
+                book: &book,
+                now: book.moment(Instant::now(), clock.now()).time,
+            },
+        )?;
         let last = LastReload {
             at: Timestamp::now(),
             error: None,
@@ -57,7 +80,8 @@ impl Live {
             last_reload: Mutex::new(last),
             metrics,
             resolver,
-            clock: Clock::start(),
+            book,
+            clock,
         };
         live.publish();
         Ok(live)
@@ -92,7 +116,13 @@ impl Live {
     /// [`swap`](Self::swap).
     pub(crate) fn prepare(&self, config: Resolved) -> Result<Snapshot, BuildError> {
         let before = self.snapshot.load().rules.clone();
-        Snapshot::build(config, Some(&before), &self.metrics, &self.resolver)
+        let beside = Beside {
+            metrics: &self.metrics,
+            resolver: &self.resolver,
+            book: &self.book,
+            now: self.book.moment(Instant::now(), self.clock.now()).time,
+        };
+        Snapshot::build(config, Some(&before), &beside)
     }
 
     /// Serves `snapshot` from the next request on. Returns the previous one, which requests that are being admitted may

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use http::HeaderName;
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 
+use jiff::Timestamp;
+
 use crate::config::{RouteSpec, ServerConfig};
+use crate::limit::plan::Plan;
 use crate::metrics::Metrics;
 use crate::provider::{ACCOUNT_CHOICES, ALWAYS_STRIPPED, Provider, Stripped, folded, plain_form};
 use crate::route::{Overlap, Route, Target, Targets};
@@ -20,6 +23,15 @@ const OF_PAGES: [HeaderName; 4] = [
     ACCESS_CONTROL_REQUEST_HEADERS,
     HeaderName::from_static("access-control-request-private-network"),
 ];
+
+/// How the use of routes is counted and limited.
+#[derive(Clone, Copy)]
+pub(super) struct Use<'u> {
+    pub(super) metrics: &'u Metrics,
+    pub(super) plan: &'u Plan,
+    /// The time by the calendar's clock.
+    pub(super) now: Timestamp,
+}
 
 /// The headers that the gateway writes into requests on a route, beside the token.
 fn written<'r>(spec: &'r RouteSpec, provider: &'r Provider) -> Vec<&'r HeaderName> {
@@ -35,7 +47,7 @@ pub(super) fn routes(
     providers: &[Arc<Provider>],
     key_headers: &[HeaderName],
     server: &ServerConfig,
-    metrics: &Metrics,
+    use_of: &Use<'_>,
 ) -> Vec<Route> {
     let stripped = stripped_names(providers, key_headers, server);
     let prefixes = stripped_prefixes(server);
@@ -45,7 +57,7 @@ pub(super) fn routes(
         let provider = by_name.get(&spec.provider)?;
         let stripped = stripped_of(&spec, provider, &stripped, &prefixes);
         let token_headers = token_headers(key_headers, provider);
-        Some(route(spec, provider, stripped, token_headers, metrics))
+        Some(route(spec, provider, stripped, token_headers, use_of))
     };
     specs.into_iter().filter_map(build).collect()
 }
@@ -110,13 +122,16 @@ fn route(
     provider: &Arc<Provider>,
     stripped: Stripped,
     token_headers: Vec<HeaderName>,
-    metrics: &Metrics,
+    use_of: &Use<'_>,
 ) -> Route {
+    let Use { metrics, plan, now } = *use_of;
     let target = Target {
         metrics: metrics.target(&spec.name, &provider.name),
+        limits: plan.of_target(&spec.name, &provider.name, now),
         provider: provider.clone(),
     };
     Route {
+        limits: plan.of_route(&spec.name, now),
         name: spec.name,
         hosts: spec.hosts,
         path: spec.path,

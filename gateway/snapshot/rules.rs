@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use http::HeaderName;
+use jiff::Timestamp;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
-use super::routes::routes;
-use crate::config::{Resolved, ServerConfig};
+use super::routes::{Use, routes};
+use crate::config::{LimitRules, Resolved, ServerConfig};
 use crate::key::{KeySource, KeyStore, Revision, StoreError};
+use crate::limit::book::Book;
+use crate::limit::plan::Plan;
 use crate::metrics::Metrics;
 use crate::origin::Resolver;
 use crate::provider::Provider;
@@ -46,6 +49,10 @@ pub struct Rules {
     pub(crate) cut_revoked: bool,
     /// What tokens cost, if there is a price list.
     pub(crate) prices: Option<Arc<PriceList>>,
+    /// The limits of use, as the configuration has them.
+    pub(crate) limits: LimitRules,
+    /// The same, with their cells.
+    pub(crate) plan: Arc<Plan>,
     /// The certificate that clients see.
     pub(crate) certificate: Option<Arc<CertifiedKey>>,
     /// The authorities of clients' certificates in this configuration; the next start uses them.
@@ -67,27 +74,43 @@ pub enum BuildError {
     Provider(Arc<str>),
 }
 
+/// What a snapshot is built with, and outlives it.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'b> {
+    pub(super) metrics: &'b Metrics,
+    pub(super) resolver: &'b Resolver,
+    pub(super) book: &'b Arc<Book>,
+    /// The time by the clock of keys and calendars.
+    pub(super) now: Timestamp,
+}
+
 impl Snapshot {
     /// Builds the snapshot of `config`; `before` are the rules that serve, if any do.
     pub(super) fn build(
         config: Resolved,
         before: Option<&Rules>,
-        metrics: &Metrics,
-        resolver: &Resolver,
+        beside: &Beside<'_>,
     ) -> Result<Self, BuildError> {
         let mut providers = Vec::with_capacity(config.providers.len());
         for spec in config.providers {
             let name = spec.name.clone();
-            let addresses = spec.addresses(resolver);
+            let addresses = spec.addresses(beside.resolver);
             let provider = Provider::build(spec, addresses).ok_or(BuildError::Provider(name))?;
             providers.push(Arc::new(provider));
         }
+        let calendar = config.limits.calendar.clone();
+        let limits = config.limits.limits.clone();
+        let plan = Plan::new(limits, calendar, beside.book.clone());
         let routes = routes(
             config.routes,
             &providers,
             &config.key_headers,
             &config.server,
-            metrics,
+            &Use {
+                metrics: beside.metrics,
+                plan: &plan,
+                now: beside.now,
+            },
         );
         let rules = Rules {
             router: Router::build(routes),
@@ -105,6 +128,8 @@ impl Snapshot {
                 Prices::Listed(list) => Some(Arc::new(list)),
                 Prices::Unreadable => before.and_then(|rules| rules.prices.clone()),
             },
+            limits: config.limits,
+            plan: Arc::new(plan),
             tracing: config.tracing,
             generation: before.map_or(1, |rules| rules.generation + 1),
         };

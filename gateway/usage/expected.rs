@@ -44,6 +44,20 @@ const METHODS: [&str; 4] = [
     "streamRawPredict",
 ];
 
+/// The collections whose endpoints run a model and report no usage: images and speech.
+const WITHOUT_USAGE: [&str; 2] = ["images", "audio"];
+
+/// Whether a POST to `target`, a path at the provider with or without a query, runs a model whose response may report no
+/// usage.
+pub(crate) fn runs_without_usage(target: &str) -> bool {
+    let query = memchr(b'?', target.as_bytes()).unwrap_or(target.len());
+    let path = target.get(..query).unwrap_or_default();
+    let mut segments = path.split('/').rev().skip(1);
+    segments
+        .next()
+        .is_some_and(|parent| is_among(&WITHOUT_USAGE, parent))
+}
+
 /// Returns whether `name` is in `names`, ignoring ASCII case as some providers do.
 fn is_among(names: &[&str], name: &str) -> bool {
     names.iter().any(|known| known.eq_ignore_ascii_case(name))
@@ -69,13 +83,16 @@ pub(crate) fn expected(method: &str, target: &str) -> Expected {
     let [last, parent, grandparent] = [(); 3].map(|()| take_last(&mut rest));
     // The response to a request that updates or cancels a stored object is the whole object, with
     // its earlier usage.
-    let stored = matches!(
-        (grandparent, parent),
-        ("chat", "completions") | (_, "runs" | "batches")
-    );
+    let stored = match (grandparent, parent) {
+        // OpenAI's ids begin so. A server that takes any path behind its endpoint runs the model.
+        ("chat", "completions") => last.starts_with("chatcmpl"),
+        (_, "runs" | "batches") => true,
+        _ => false,
+    };
     // A deployment may have the same name as a collection.
     let stored = stored && !is_among(&GENERATING, last);
-    if method != "POST" || last == "cancel" || stored {
+    let cancels = last == "cancel" && !is_among(&GENERATING, parent);
+    if method != "POST" || cancels || stored {
         return Expected::Nothing;
     }
     let method = last.rsplit_once(':').map(|(_, method)| method);

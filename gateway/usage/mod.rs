@@ -6,6 +6,7 @@
 
 mod billing;
 mod counts;
+mod endpoints;
 mod errors;
 mod events;
 mod exclude;
@@ -23,14 +24,16 @@ mod parts;
 mod price_file;
 mod prices;
 mod rates;
+mod request;
 mod tariff;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod websocket;
 
+pub(crate) use endpoints::{bills_later, model_in_path};
 pub use exclude::ExcludeUsage;
-pub(crate) use expected::{Expected, expected};
+pub(crate) use expected::{Expected, expected, runs_without_usage};
 pub use include::IncludeUsage;
 pub(crate) use include::ROOM;
 pub use media::{Media, MediumTokens};
@@ -39,6 +42,7 @@ pub(crate) use model_name::normal;
 pub(crate) use money::{Cost, CostSource, Rate};
 pub(crate) use prices::PriceList;
 pub use prices::Prices;
+pub use request::{Asked, RequestReader};
 pub use tokens::{ServiceTier, Usage};
 pub use websocket::WebSocketMeter;
 pub(crate) use websocket::{WebSocketCounts, WebSocketResponse};

@@ -113,7 +113,7 @@ fn decimal(text: &str, decimals: usize) -> Result<u128, AmountError> {
 
 /// The price of one token in 10^-12 of the currency, which is the price of a million tokens in
 /// millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rate(u64);
 
 impl Rate {

@@ -54,6 +54,7 @@ impl PriceEntry {
         let rates = rates(&mut section, problems);
         let per_request = unit_price(section.take("per_request"), "request", problems);
         let per_search = unit_price(section.take("per_search"), "search", problems);
+        let max_output = section.take::<usize>("max_output");
         let tiers = section.list("tier");
         section.finish();
         let tiers = all_tiers(tiers, rates.as_ref().map(|(_, present)| present), problems);
@@ -63,6 +64,7 @@ impl PriceEntry {
             tiers: tiers?,
             per_request: per_request.ok()?.unwrap_or_default(),
             per_search: per_search.ok()?,
+            max_output: max_output.and_then(|given| u64::try_from(given.value).ok()),
         };
         Some(Self {
             at,

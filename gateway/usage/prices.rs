@@ -1,5 +1,7 @@
 //! The price list: the prices of each model by provider and start date.
 
+mod bound;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

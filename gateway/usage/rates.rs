@@ -97,6 +97,23 @@ impl Rates {
         Some(costs.fold(media, Cost::plus))
     }
 
+    /// The most that so many tokens can cost: all of them at the dearest of the rates that they may have.
+    pub(super) fn most(&self, input: u64, output: u64) -> Cost {
+        let media = [self.audio, self.image, self.video];
+        let of_input = [
+            self.cache_read,
+            self.cache_creation,
+            self.cache_creation_hour,
+        ]
+        .into_iter()
+        .chain(media.map(|rates| rates.input))
+        .chain(media.map(|rates| rates.cache_read));
+        let of_output = std::iter::once(self.reasoning).chain(media.map(|rates| rates.output));
+        let input_rate = of_input.flatten().fold(self.input, Rate::max);
+        let output_rate = of_output.flatten().fold(self.output, Rate::max);
+        input_rate.of(input).plus(output_rate.of(output))
+    }
+
     /// The tokens of media that have rates of their own, and the cost of these tokens. Returns
     /// `None` if the cost is unknown.
     fn media(&self, media: &Media) -> Option<(MediumTokens, Cost)> {

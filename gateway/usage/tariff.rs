@@ -21,6 +21,8 @@ pub(super) struct Tariff {
     pub(super) per_request: Cost,
     /// The price of each web search. `None` if unknown.
     pub(super) per_search: Option<Cost>,
+    /// The most output tokens that the model makes in one output. `None` if unknown.
+    pub(super) max_output: Option<u64>,
 }
 
 /// Rates that apply under a condition.
@@ -46,6 +48,15 @@ impl Tariff {
         let requests = usage.responses.max(1);
         let requests = Cost(self.per_request.0.saturating_mul(requests.into()));
         Some(tokens.plus(requests).plus(searches))
+    }
+
+    /// The most that one response can cost with so many input and output tokens, and without searches: at the dearest
+    /// rates of any service, and of any length up to this input. One response has the rates of one tier for all its tokens.
+    pub(super) fn most(&self, input: u64, output: u64) -> Cost {
+        let tiers = self.tiers.iter().filter(|tier| tier.above < input);
+        let rates = std::iter::once(&self.rates).chain(tiers.map(|tier| &tier.rates));
+        let most = rates.map(|rates| rates.most(input, output)).max();
+        most.unwrap_or_default().plus(self.per_request)
     }
 
     /// Selects the rates by service and length. The length class is the highest one among all tiers
@@ -115,6 +126,7 @@ mod tests {
             ],
             per_request: Cost::default(),
             per_search: None,
+            max_output: None,
         };
         for (input, expected) in [
             (1_000, "0.014"),
@@ -147,6 +159,7 @@ mod tests {
             ],
             per_request: Cost::default(),
             per_search: None,
+            max_output: None,
         };
         let of = |service_tier, input| {
             let usage = Usage {
@@ -176,6 +189,7 @@ mod tests {
             tiers: vec![tier(ServiceTier::Standard, 200_000, "4", "18")],
             per_request: Cost::default(),
             per_search: None,
+            max_output: None,
         };
         for (input, calls, other_models, expected) in [
             (203_000, 0, false, Some("0.812")),
@@ -201,6 +215,7 @@ mod tests {
             tiers: Vec::new(),
             per_request: "0.005".parse().unwrap(),
             per_search: Some("0.01".parse().unwrap()),
+            max_output: None,
         };
         let mut usage = Usage {
             input: 1_000,

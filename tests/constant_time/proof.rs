@@ -19,12 +19,11 @@
 //! covers the portable code of SHA-256. Of the instructions, the processors' makers state that they take constant
 //! time.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use keygate::testing::key::{ClientKey, KeyDigest, KeyEntry, KeyFailure, KeyStore, Labels, format};
+use keygate::testing::key::{ClientKey, KeyDigest, KeyEntry, KeyFailure, KeyStore, format};
 
 /// Client requests of valgrind.h and memcheck.h.
 const RUNNING_ON_VALGRIND: usize = 0x1001;
@@ -69,16 +68,11 @@ fn early_exit(known: &[u8], presented: &[u8]) -> bool {
 }
 
 fn entry(id: &str, secret: &str) -> KeyEntry {
+    let mut key = ClientKey::new(id.into());
+    key.expires = (id == "expired").then_some(Timestamp::UNIX_EPOCH);
+    key.disabled = id == "disabled";
     KeyEntry {
-        key: ClientKey {
-            id: id.into(),
-            labels: Labels::default(),
-            metadata: BTreeMap::new(),
-            not_before: None,
-            expires: (id == "expired").then_some(Timestamp::UNIX_EPOCH),
-            disabled: id == "disabled",
-            counted: true,
-        },
+        key,
         digests: vec![(KeyDigest::of(secret.as_bytes()), None)],
     }
 }

@@ -29,11 +29,12 @@ fn target() -> fn(&[u8]) {
         Ok("response") => meter::read_response,
         Ok("stream") => meter::read_stream,
         Ok("exact") => meter::read_exact,
+        Ok("request") => meter::read_request,
         Ok("socket") => meter::read_socket,
         Ok("proxies") => proxies::read,
         _ => panic!(
-            "TARGET is key, path, head, template, config, keys, prices, response, stream, exact, socket or \
-             proxies"
+            "TARGET is key, path, head, template, config, keys, prices, response, stream, exact, request, \
+             socket or proxies"
         ),
     })
 }

@@ -1,6 +1,6 @@
 //! The meter, and the rewriting of requests and streams by exact metering: results do not depend on the chunks.
 
-use keygate::testing::usage::{ExcludeUsage, IncludeUsage, Meter, WebSocketMeter};
+use keygate::testing::usage::{ExcludeUsage, IncludeUsage, Meter, RequestReader, WebSocketMeter};
 
 /// The body and the chunk size, which the first byte selects.
 fn chunks(bytes: &[u8]) -> Option<(&[u8], usize)> {
@@ -27,6 +27,27 @@ pub fn read_response(bytes: &[u8]) {
 
 pub fn read_stream(bytes: &[u8]) {
     read(b"text/event-stream", bytes);
+}
+
+/// What a request asks for does not depend on the chunks, and a body that a parser reads has no other model.
+pub fn read_request(bytes: &[u8]) {
+    let Some((body, size)) = chunks(bytes) else {
+        return;
+    };
+    let read = |size: usize| {
+        let mut reader = RequestReader::of(b"application/json", b"");
+        body.chunks(size).for_each(|chunk| reader.feed(chunk));
+        reader
+    };
+    let (whole, pieces) = (read(usize::MAX), read(size));
+    let asked = whole.asked();
+    assert_eq!(asked, pieces.asked());
+    assert!(asked.outputs >= 1 && asked.bytes == body.len() as u64);
+    let parsed = serde_json::from_slice::<serde_json::Value>(body);
+    if let (true, Ok(parsed)) = (asked.is_readable && !asked.two_models, parsed) {
+        let model = parsed.get("model").and_then(serde_json::Value::as_str);
+        assert!(model.is_none() || model == asked.model);
+    }
 }
 
 /// Reads the same bytes as a client's messages and then as a provider's.

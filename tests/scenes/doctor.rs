@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::support::command::{keygate_for, text};
 use crate::support::gateway::simple;
 use crate::support::process::{self, Process};
-use crate::support::{Provider, Scene, unused_port};
+use crate::support::{Provider, Scene, eventually, unused_port};
 
 #[test]
 fn the_doctor_warns_of_too_few_open_files_for_the_connections() {
@@ -196,4 +196,53 @@ fn the_doctor_prints_columns_of_ok_warn_and_fail() {
         "{printed}"
     );
     assert!(text(&doctor.stderr).contains("see FAIL above"));
+}
+
+#[test]
+fn the_doctor_names_a_ledger_that_cannot_be_written_before_the_start() {
+    let provider = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", provider.local_addr().unwrap());
+    let doctor = |store: &str| {
+        let rest = format!("{}[ledger]\nstore = \"{store}\"\n", simple(&url, "", ""));
+        let scene = Scene::with_server("", &rest).key("alice", "secret", "");
+        scene.write("taken.db", "not a database");
+        let output = keygate_for(&scene, &["doctor"]);
+        (output.status.success(), text(&output.stdout).to_owned())
+    };
+    let (good, printed) = doctor("ledger.db");
+    assert!(
+        good && printed.contains("ledger.db can be written"),
+        "{printed}"
+    );
+    for (store, expected) in [
+        (
+            "missing/ledger.db",
+            "-> install -d -o keygate -g keygate -m 0700 ",
+        ),
+        (
+            "taken.db",
+            "-> give ledger.store the path of a file of its own",
+        ),
+    ] {
+        let (good, printed) = doctor(store);
+        assert!(!good && printed.contains("FAIL  ledger"), "{printed}");
+        assert!(printed.contains(expected), "{printed}");
+    }
+}
+
+#[test]
+fn a_change_of_the_ledger_waits_for_the_next_start_and_the_log_says_so() {
+    let provider = Provider::start();
+    let scene = Scene::new(&simple(&provider.url(), "", "")).key("alice", "secret", "");
+    let process = Process::start(scene);
+    let path = process.scene.path("gateway.toml");
+    let before = std::fs::read_to_string(path).unwrap();
+    let after = format!("{before}\n[ledger]\nstore = \"ledger.db\"\n");
+    process.scene.write("gateway.toml", &after);
+    eventually("the warning", || {
+        let expected = "[ledger] has changes that take effect at the next start";
+        process.log().contains(expected)
+    });
+    process.signal("INT");
+    process.end();
 }

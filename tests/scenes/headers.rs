@@ -358,6 +358,8 @@ fn responses_pass_unchanged_without_internal_headers() {
             ("x-request-id", "req_1"),
             ("x-ratelimit-remaining-requests", "9"),
             ("x-keygate-refused-by", "nobody"),
+            ("x-keygate-limit-reset", "2026-12-01T00:00:00Z"),
+            ("x-keygate-budget-remaining", "7"),
         ];
         respond(wire, status, &headers, b"{\"mine\":1}");
     });
@@ -375,6 +377,8 @@ fn responses_pass_unchanged_without_internal_headers() {
         "strict-transport-security",
         "location",
         "x-keygate-refused-by",
+        "x-keygate-limit-reset",
+        "x-keygate-budget-remaining",
         "server",
     ] {
         assert_eq!(response.header(gone), None, "{gone}");

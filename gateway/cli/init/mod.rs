@@ -18,6 +18,7 @@ use crate::document::nearest;
 use crate::error::Error;
 use crate::key::edit::NewKey;
 use crate::key::{KeyDigest, format, is_key_id};
+use crate::limit::of_key::LimitSettings;
 use crate::provider::{ErrorFormat, KINDS, Kind};
 
 /// Create a first configuration: one provider, one route, one client key.
@@ -108,6 +109,7 @@ fn first_key(id: &str, key: &str) -> NewKey {
         not_before: None,
         expires: None,
         disabled: false,
+        limits: LimitSettings::default(),
         created: Timestamp::now(),
         comment: Some("made by keygate init".to_owned()),
     }

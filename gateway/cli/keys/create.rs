@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::key_file::{KeyFileArgs, edit_key_file};
+use super::limits::LimitArgs;
 use super::pair::parse_pair;
 use super::secret::{check_not_past, check_order, new_secret, whole_seconds};
 use crate::cli::output::{eprint, print};
@@ -42,6 +43,8 @@ pub(in crate::cli) struct Create {
     /// When the key becomes valid, in the same formats; a day means 00:00 UTC
     #[arg(long, value_name = "WHEN", value_parser = time::parse_start)]
     not_before: Option<Timestamp>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// A note for people
     #[arg(long)]
     comment: Option<String>,
@@ -75,6 +78,7 @@ pub(super) fn run(options: &Create) -> Result<(), Error> {
         not_before: options.not_before,
         expires,
         disabled: false,
+        limits: options.limits.of_new_key()?,
         created: Timestamp::now(),
         comment: options.comment.clone(),
     };

@@ -69,6 +69,7 @@ fn new_key(row: CsvKey, labels: &BTreeMap<String, String>, now: Timestamp) -> Ne
         not_before,
         expires,
         disabled,
+        limits,
         comment,
     } = row;
     NewKey {
@@ -79,6 +80,7 @@ fn new_key(row: CsvKey, labels: &BTreeMap<String, String>, now: Timestamp) -> Ne
         not_before,
         expires,
         disabled,
+        limits,
         created: now,
         comment,
     }

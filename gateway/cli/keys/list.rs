@@ -16,7 +16,11 @@ use crate::error::Error;
 use crate::key::time;
 use crate::runtime::printable;
 
-const HEADINGS: [&str; 6] = ["ID", "STATE", "EXPIRES", "LABELS", "CREATED", "COMMENT"];
+const HEADINGS: [&str; 7] = [
+    "ID", "STATE", "EXPIRES", "LABELS", "LIMITS", "CREATED", "COMMENT",
+];
+/// The place of the limits, a column that is left out if no key has any.
+const LIMITS: usize = 4;
 /// The greatest width of a column in characters. A longer cell shifts the rest of its own row only.
 const WIDEST: usize = 64;
 /// The number of blanks between two columns.
@@ -126,6 +130,10 @@ impl List {
 fn table(keys: &[&KeyView], now: Timestamp) -> String {
     let mut rows = vec![HEADINGS.map(str::to_owned)];
     rows.extend(keys.iter().map(|key| cells(key, now)));
+    let has_limits = keys.iter().any(|key| key.entry.key.limits.is_some());
+    let columns: Vec<usize> = (0..HEADINGS.len())
+        .filter(|column| has_limits || *column != LIMITS)
+        .collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
         cells
@@ -134,15 +142,18 @@ fn table(keys: &[&KeyView], now: Timestamp) -> String {
             .unwrap_or_default()
             .min(WIDEST)
     };
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let widths: Vec<_> = columns.into_iter().map(|it| (it, width(it))).collect();
     let lines = rows.iter().map(|row| line(row, &widths));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A row with its cells padded to the widths of the columns. Not padded by `format!`, which panics for widths over 65,535.
-fn line(row: &[String], widths: &[usize]) -> String {
+/// A row with the cells of these columns, padded to their widths. Not padded by `format!`, which panics for widths over 65,535.
+fn line(row: &[String], columns: &[(usize, usize)]) -> String {
     let mut line = String::new();
-    for (cell, width) in row.iter().zip(widths) {
+    for (column, width) in columns {
+        let Some(cell) = row.get(*column) else {
+            continue;
+        };
         line.push_str(cell);
         let blanks = width.saturating_sub(cell.chars().count()) + GAP;
         line.extend(std::iter::repeat_n(' ', blanks));
@@ -166,6 +177,7 @@ fn cells(shown: &KeyView, now: Timestamp) -> [String; HEADINGS.len()] {
         state,
         time(shown.end(), "never"),
         printable::line(&shown.labels()).into_owned(),
+        shown.limits(),
         time(shown.note.created, "-"),
         printable::line(comment).into_owned(),
     ]

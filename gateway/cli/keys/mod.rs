@@ -5,6 +5,7 @@ mod create;
 mod hash;
 mod import;
 mod key_file;
+mod limits;
 mod list;
 mod pair;
 mod rotate;
@@ -39,6 +40,11 @@ pub(super) enum Keys {
     /// Make a disabled key valid again
     #[command(after_help = "Example: keygate keys enable alice --wait")]
     Enable(change::Named),
+    /// Change the limits of a key; `none` removes one
+    #[command(
+        after_help = "Example: keygate keys limit alice --rpm-limit 600 --max-budget '50.00 per month' --wait"
+    )]
+    Limit(limits::Limit),
     /// Give a key a new secret; the old one stays valid for a while
     #[command(after_help = "Example: keygate keys rotate alice --overlap 24h --wait")]
     Rotate(rotate::Rotate),
@@ -52,7 +58,8 @@ pub(super) enum Keys {
                             were blocked or restricted there.\n\
                             A value of 64 hexadecimal digits is a digest, as in LiteLLM's table; any other value is a \
                             key, of which only the digest is kept. The first line may name the columns: \
-                            id, key, expires, not_before, disabled, comment. Fields are separated by commas, \
+                            id, key, expires, not_before, disabled, comment, rpm_limit, tpm_limit, \
+                            max_parallel_requests, max_budget, soft_budget. Fields are separated by commas, \
                             semicolons, tabs or `|`; a field that contains a separator must be in double quotes. \
                             Either all lines are imported, or none."
     )]
@@ -69,6 +76,7 @@ pub(super) fn run(command: &Keys) -> Result<(), Error> {
         Keys::Show(options) => show::run(options),
         Keys::Disable(options) => change::disable(options),
         Keys::Enable(options) => change::enable(options),
+        Keys::Limit(options) => limits::run(options),
         Keys::Rotate(options) => rotate::run(options),
         Keys::Delete(options) => change::delete(options),
         Keys::Import(options) => import::run(options),

@@ -84,6 +84,9 @@ fn lines(shown: &KeyView, now: Timestamp) -> Vec<(&'static str, String)> {
         ),
         ("comment", note.comment.clone()),
     ];
+    lines.extend(shown.limit_words().map(|limit| ("limit", Some(limit))));
+    let soft = shown.soft_budget();
+    lines.push(("soft budget", Some(soft)));
     lines.extend(shown.entry.digests.iter().map(|(digest, end)| {
         let until = end.map_or_else(String::new, |end| {
             let word = if now < end {

@@ -8,6 +8,11 @@ use serde_json::{Value, json};
 
 use crate::key::file::Note;
 use crate::key::{KeyDigest, KeyEntry};
+use crate::limit::amount::write_amount;
+use crate::limit::of_key::{
+    LimitSettings, MAX_BUDGET, MAX_PARALLEL, RPM_LIMIT, SOFT_BUDGET, TPM_LIMIT,
+};
+use crate::limit::terms::Counts;
 
 /// A key of the key file, with its note for people.
 pub(super) struct KeyView {
@@ -103,6 +108,55 @@ impl KeyView {
         labels.join(",")
     }
 
+    /// The limits that its entry sets, as a list for people; empty if it sets none.
+    pub(super) fn limits(&self) -> String {
+        let limits: Vec<_> = self.limit_words().collect();
+        limits.join(", ")
+    }
+
+    /// Each limit that its entry sets, with its name.
+    pub(super) fn limit_words(&self) -> impl Iterator<Item = String> {
+        let limits = self
+            .entry
+            .key
+            .limits
+            .iter()
+            .flat_map(|limits| limits.words());
+        limits.map(|(name, amount)| format!("{name} {amount}"))
+    }
+
+    /// The percentages of its budgets at which keygate warns; empty if there are none.
+    pub(super) fn soft_budget(&self) -> String {
+        let soft = soft_texts(&self.limit_settings());
+        soft.join(", ")
+    }
+
+    fn limit_settings(&self) -> LimitSettings {
+        let limits = self.entry.key.limits.as_ref();
+        limits.map_or_else(LimitSettings::default, |limits| limits.settings())
+    }
+
+    /// The settings of its limits that are set, as JSON. Amounts are as in the key file.
+    pub(super) fn limits_json(&self) -> Value {
+        let settings = self.limit_settings();
+        let budgets = settings.max_budget.iter();
+        let budgets: Vec<_> = budgets
+            .map(|amount| write_amount(Counts::Money, amount))
+            .collect();
+        let soft = soft_texts(&settings);
+        let is_set =
+            |value: &Value| !value.is_null() && value.as_array().is_none_or(|all| !all.is_empty());
+        let all = [
+            (RPM_LIMIT, json!(settings.rpm_limit)),
+            (TPM_LIMIT, json!(settings.tpm_limit)),
+            (MAX_PARALLEL, json!(settings.max_parallel_requests)),
+            (MAX_BUDGET, json!(budgets)),
+            (SOFT_BUDGET, json!(soft)),
+        ];
+        let all = all.into_iter().filter(|(_, value)| is_set(value));
+        all.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
     /// The key as JSON, for programs.
     pub(super) fn json(&self, now: Timestamp) -> Value {
         let key = &self.entry.key;
@@ -117,11 +171,17 @@ impl KeyView {
             "metadata": key.metadata.keys().collect::<Vec<_>>(),
             "not_before": time(key.not_before),
             "expires": time(key.expires),
+            "limits": self.limits_json(),
             "created": time(self.note.created),
             "comment": self.note.comment,
             "hashes": hashes.collect::<Vec<_>>(),
         })
     }
+}
+
+fn soft_texts(settings: &LimitSettings) -> Vec<String> {
+    let soft = settings.soft_budget.iter();
+    soft.map(|percent| format!("{percent}%")).collect()
 }
 
 #[cfg(test)]

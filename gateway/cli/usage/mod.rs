@@ -1,62 +1,70 @@
-//! `keygate usage`: sums of access lines.
+//! `keygate usage`: sums of the ledger's history, or of access lines.
 
 mod access_line;
 mod counted;
 mod export;
+mod history;
 mod log_line;
 mod reading;
 mod source;
 mod sum;
 mod table;
+mod when;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use self::reading::Reading;
 use self::source::Source;
 use self::sum::{GroupBy, Row, Sort, Sums, sorted};
 use self::table::Table;
+use self::when::When;
+use super::config_path::ConfigPath;
 use super::output::{eprint, print};
 use super::terminal;
 use crate::config::load_prices;
-use crate::document::parse_duration;
 use crate::error::Error;
-use crate::key::time;
 
-/// Sum up access lines by key, route, provider, model or day: who used how much, at what cost.
+/// The unit of the package.
+const UNIT: &str = "keygate";
+
+/// Sum up what was used by key, route, provider, model or day: who used how much, at what cost.
 #[derive(Args)]
 #[command(after_help = "Examples: keygate usage --since 7d --top 10\n          \
                         keygate usage --by model,day --csv access.log access.log.*.gz\n          \
                         docker logs keygate | keygate usage --since 2027-01-31 -\n\
-                        Reads access lines as keygate writes them, as journalctl prints them (also -o json), and as \
+                        Reads the history of the ledger that the configuration names ([ledger] store), by quarters of an \
+                        hour and with the days of usage.timezone. Where files or a unit are named, or there is no ledger, \
+                        reads access lines as keygate writes them, as journalctl prints them (also -o json), and as \
                         Docker, Kubernetes and syslog store them; plain or compressed with gzip or zstd. A line that occurs \
                         twice counts once. If a file cannot be read, or not to its end, everything that was read counts, and \
-                        the exit code is 74. Days are UTC. The table leaves out columns of zeros and rounds costs; CSV and \
-                        JSON are complete. With --prices, the costs in the lines are ignored, except those that a provider \
+                        the exit code is 74. Their days are UTC. The table leaves out columns of zeros and rounds costs; CSV and \
+                        JSON are complete. With --prices, access lines are read, and the costs in them are ignored, except those that a provider \
                         reported itself. In CSV, a name that a spreadsheet would read as a formula starts with an apostrophe.")]
 pub(super) struct Usage {
-    /// Files of access lines; `-` is standard input. By default, the journal of the unit
+    /// Files of access lines; `-` is standard input. By default, the ledger of the configuration, or else the journal of
+    /// the unit
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The systemd unit whose journal is read if no file is named
-    #[arg(
-        long,
-        value_name = "UNIT",
-        default_value = "keygate",
-        conflicts_with = "files"
-    )]
-    unit: String,
+    /// The systemd unit whose journal is read instead [default: keygate, if there is no ledger]
+    #[arg(long, value_name = "UNIT", conflicts_with = "files")]
+    unit: Option<String>,
+    /// The ledger that is read instead of the configuration's
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "unit", "prices"])]
+    ledger: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigPath,
     /// The fields to sum up by
     #[arg(long, value_enum, value_delimiter = ',', default_value = "key")]
     by: Vec<GroupBy>,
     /// Only requests since this time: `7d` ago, a day like 2027-01-31 (from 00:00 UTC), or 2027-01-31T12:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = since)]
-    since: Option<Timestamp>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    since: Option<When>,
     /// Only requests until this time, in the same formats; a day means its end
-    #[arg(long, value_name = "WHEN", value_parser = until)]
-    until: Option<Timestamp>,
+    #[arg(long, value_name = "WHEN", value_parser = When::parse)]
+    until: Option<When>,
     /// The order [default: cost; name if the sums are by day, and in CSV and JSON]
     #[arg(long, value_name = "BY", value_enum)]
     sort: Option<Sort>,
@@ -87,40 +95,24 @@ enum Output {
     Json,
 }
 
-/// Why a text on the command line is no time.
-#[derive(Debug, thiserror::Error)]
-enum WhenError {
-    /// The text has none of the accepted forms.
-    #[error(
-        "expected a time before now such as 7d, a day such as 2027-01-31, or a moment such as 2027-01-31T12:00:00Z"
-    )]
-    Form,
-    /// The time is before the calendar begins.
-    #[error("is further back than any calendar goes")]
-    TooFarBack,
-}
-
-/// Reads a start: a duration before now, a day (from midnight), or a time.
-fn since(text: &str) -> Result<Timestamp, WhenError> {
-    ago(text).unwrap_or_else(|| time::parse_start(text).map_err(|_| WhenError::Form))
-}
-
-fn until(text: &str) -> Result<Timestamp, WhenError> {
-    ago(text).unwrap_or_else(|| time::parse_end(text).map_err(|_| WhenError::Form))
-}
-
-fn ago(text: &str) -> Option<Result<Timestamp, WhenError>> {
-    let before = parse_duration(text).ok()?;
-    let time = Timestamp::now().checked_sub(before);
-    Some(time.map_err(|_| WhenError::TooFarBack))
-}
-
 pub(super) fn run(options: &Usage) -> Result<(), Error> {
+    let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
+    if let Some(source) = options.ledger()? {
+        let since = options.since.map(|since| since.start(&source.zone));
+        let until = options.until.map(|until| until.end(&source.zone));
+        let sums = source.sums(&options.by, since, until)?;
+        if sums.is_empty() {
+            let path = source.ledger.display();
+            eprint(&format!("The ledger {path} has no requests of this time."));
+        }
+        return options.show(&names, sums);
+    }
     let prices = options.prices.as_deref().map(load_prices).transpose()?;
-    let range = (options.since, options.until);
+    let since = options.since.map(|since| since.start(&TimeZone::UTC));
+    let range = (since, options.until.map(|until| until.end(&TimeZone::UTC)));
     let mut reading = Reading::new(&options.by, range, prices.as_ref());
     if options.files.is_empty() {
-        reading.take(Source::journal(&options.unit, options.since));
+        reading.take(Source::journal(options.unit(), since));
     }
     for file in &options.files {
         reading.take(Source::open(file));
@@ -130,12 +122,24 @@ pub(super) fn run(options: &Usage) -> Result<(), Error> {
     if !reading.has_counted() {
         options.report_nothing(&reading)?;
     }
-    let names: Vec<&str> = options.by.iter().map(|by| by.name()).collect();
     options.show(&names, reading.sums)?;
     partial.map_or(Ok(()), Err)
 }
 
 impl Usage {
+    /// The ledger that is read; `None` for access lines.
+    fn ledger(&self) -> Result<Option<history::Source>, Error> {
+        let wants_lines = !self.files.is_empty() || self.unit.is_some() || self.prices.is_some();
+        if wants_lines && self.ledger.is_none() {
+            return Ok(None);
+        }
+        history::Source::find(&self.config, self.ledger.as_deref())
+    }
+
+    fn unit(&self) -> &str {
+        self.unit.as_deref().unwrap_or(UNIT)
+    }
+
     fn format(&self) -> Output {
         match self.output {
             Some(output) => output,
@@ -168,7 +172,7 @@ impl Usage {
             return Err(Error::Failed(format!(
                 "the journal of the unit `{}` is empty, or this user may not read it (sudo, or the group \
                  systemd-journal). --unit names another one; files of access lines can be named instead",
-                self.unit
+                self.unit()
             )));
         }
         eprint("There are no access lines.");

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::ValueEnum;
 
 use super::access_line::AccessLine;
+use crate::ledger;
 use crate::usage::{Cost, PriceList};
 
 /// A field to group lines by.
@@ -110,6 +111,30 @@ pub(super) fn exported(rows: &[Row]) -> Vec<usize> {
 }
 
 impl Sum {
+    /// The sums of a row of the history, whose cost is in `currency`; empty if nothing is known of it.
+    pub(super) fn of_history(sums: &ledger::Sums, currency: &str) -> Self {
+        let units = |units: i64| u64::try_from(units).unwrap_or_default();
+        let cost = Cost(units(sums.cost).into());
+        Self {
+            requests: units(sums.requests),
+            refused: units(sums.refusals),
+            aborted: units(sums.aborted),
+            metered: units(sums.metered),
+            input_tokens: units(sums.input),
+            output_tokens: units(sums.output),
+            cache_read_tokens: units(sums.cached),
+            cache_creation_tokens: units(sums.cache_creation),
+            reasoning_tokens: units(sums.reasoning),
+            media: sums.media.map(units),
+            estimated: units(sums.estimated),
+            costs: if currency.is_empty() {
+                BTreeMap::new()
+            } else {
+                BTreeMap::from([(currency.to_owned(), cost)])
+            },
+        }
+    }
+
     pub(super) fn add(&mut self, line: &AccessLine, prices: Option<&PriceList>) {
         let mut one = Self {
             requests: 1,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::super::names::is_framing;
-use crate::document::{Located, Location, Problems, Severity};
+use crate::document::{Located, Location, Problems, Severity, enumerate};
 
 /// Checks parts of a configuration. Opens no file, and reads no variable and no clock.
 pub(super) struct Checker<'p> {
@@ -48,6 +48,25 @@ impl Checker<'_> {
             Some(given) => given.value,
             None => default,
         }
+    }
+
+    /// The value of a setting that takes one of the `known` words; the default if it is left out or unknown.
+    pub(super) fn one_of<T: Copy + Default>(
+        &self,
+        given: Option<&Located<String>>,
+        setting: &str,
+        known: &[(&str, T)],
+    ) -> T {
+        let Some(given) = given else {
+            return T::default();
+        };
+        let mut words = known.iter();
+        if let Some((_, value)) = words.find(|(word, _)| *word == given.value) {
+            return *value;
+        }
+        let words = enumerate(known.iter().map(|(word, _)| *word));
+        self.fatal(&given.at, format!("{setting} is one of {words}"));
+        T::default()
     }
 
     /// The name of a header that the configuration may set.

@@ -6,6 +6,7 @@ mod checker;
 mod cors;
 mod egress;
 mod keys;
+mod limit;
 mod limits;
 mod plain_http;
 mod provider;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use self::checker::Checker;
+use self::limit::Known;
 use super::file::GatewayFile;
 use super::meant::{Config, Egress, Way};
 use super::server::TlsSpec;
@@ -49,6 +51,15 @@ pub(super) fn locations(
     Some((checker.key_file(file.keys.file).value, admin))
 }
 
+/// The file of the ledger, if there is one.
+pub(super) fn ledger(file: GatewayFile, path: &Path, problems: &Problems) -> Option<PathBuf> {
+    let checker = Checker {
+        problems,
+        folder: base_of(path),
+    };
+    checker.ledger(file.ledger)
+}
+
 impl Checker<'_> {
     fn gateway(&self, file: GatewayFile, path: &Path) -> Config {
         let mut server = file.server;
@@ -72,8 +83,17 @@ impl Checker<'_> {
             let why = "there are no [[routes]]: every request will be answered with 404";
             self.warn(&Location::of_file(path), why);
         }
+        let names = file.routes.iter().filter_map(|route| route.name.as_ref());
+        let names: Vec<String> = names.map(|name| name.value.clone()).collect();
         let routes = self.routes(file.routes, &providers, &key_headers);
         self.unused_providers(&providers, &routes);
+        let known = Known {
+            names: &names,
+            routes: &routes,
+            providers: &providers,
+            has_prices: file.usage.prices.is_some(),
+        };
+        let limits = self.all_limits(file.limits, &file.usage, file.ledger, &known);
         Config {
             server,
             tls,
@@ -82,6 +102,7 @@ impl Checker<'_> {
             cut_revoked: self.cut_revoked(&file.keys),
             keys: self.keys(file.keys, are_keys_needed),
             prices: file.usage.prices.map(|given| self.path(given)),
+            limits,
             tracing: file.tracing.map(|file| self.tracing(file)),
             providers,
             routes,

@@ -8,7 +8,7 @@ use crate::key::{ClientKey, LoadedKeys, Selector};
 use crate::route::Access;
 
 /// How many keys a warning names.
-const MOST_NAMED: usize = 5;
+pub(super) const MOST_NAMED: usize = 5;
 
 /// Notes routes that no key may use, and keys without the token that their route sends.
 pub(super) fn compare(

@@ -3,6 +3,7 @@
 //! Pure, as the check of the file is.
 
 mod keys;
+mod limits;
 mod overlap;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ pub(super) fn compare(config: &Config, fetched: &Fetched, problems: &Problems) {
         .collect();
     if let Some(keys) = &fetched.keys {
         keys::compare(config, &keys.keys, &by_name, problems);
+        limits::compare(config, &keys.keys, &by_name, problems);
     }
     if let Prices::Listed(list) = &fetched.prices {
         prices(list, |name| by_name.contains_key(name), problems);

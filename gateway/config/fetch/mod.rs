@@ -6,6 +6,7 @@
 mod egress;
 mod fetcher;
 mod provider;
+pub(super) mod timezone;
 mod tls;
 
 pub(crate) use self::tls::certificate_end;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::HeaderValue;
+use jiff::tz::TimeZone;
 use pingora_core::tls::RootCertStore;
 use pingora_core::tls::sign::CertifiedKey;
 
@@ -42,6 +44,8 @@ pub(super) struct Fetched {
     /// Whether the source could be read, and a part of it is fatally wrong.
     pub(super) are_keys_broken: bool,
     pub(super) prices: Prices,
+    /// The time zone in which the periods of budgets begin.
+    pub(super) timezone: TimeZone,
     pub(super) tracing: Option<TelemetrySpec>,
     /// Those providers that nothing is fatally wrong with.
     pub(super) providers: Vec<ProviderSpec>,
@@ -86,6 +90,7 @@ pub(super) fn fetch(
     let are_keys_broken = of_keys.any(|problem| problem.severity == Severity::Fatal);
     problems.extend(of_keys);
     let prices = fetcher.prices(config.prices.as_ref());
+    let timezone = fetcher.timezone(config.limits.timezone.as_ref());
     let tracing = config
         .tracing
         .as_ref()
@@ -97,6 +102,7 @@ pub(super) fn fetch(
         keys,
         are_keys_broken,
         prices,
+        timezone,
         tracing,
         providers,
         files: fetcher.files,

@@ -55,8 +55,20 @@ pub(super) fn assemble(mut draft: RouteDraft, plan: &mut Plan, notes: &Notes, al
         None if allow_open => None,
         None => Some(BTreeMap::new()),
     };
+    for place in draft.limits() {
+        limit(&draft.route.name, place, plan);
+    }
     draft.route.provider = plan.add_provider(draft.provider);
     plan.routes.push(draft.route);
+}
+
+/// Lets a limit of the plan count the requests on a route.
+fn limit(route: &str, place: usize, plan: &mut Plan) {
+    if let Some(limit) = plan.limits.get_mut(place)
+        && !limit.routes.iter().any(|known| known == route)
+    {
+        limit.routes.push(route.to_owned());
+    }
 }
 
 /// Returns whether the path is free on at least one of the route's hosts. Of two routes with the
@@ -112,6 +124,10 @@ fn yield_hosts(draft: &mut RouteDraft, place: usize, plan: &mut Plan, notes: &No
         why += "; they are guarded in different ways or lead to different places, so nobody can use either until it is given keys";
     }
     draft.route.hosts.retain(|host| !known.hosts.contains(host));
+    let known = known.name.clone();
+    for place in draft.limits() {
+        limit(&known, place, plan);
+    }
     notes.lost(&draft.title, "path", why);
 }
 

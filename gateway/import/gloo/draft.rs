@@ -64,6 +64,26 @@ pub(super) struct RouteDraft {
     pub(crate) key_check: Option<KeyCheck>,
     /// Whether something besides keys guards the route, or something that was not understood.
     pub(crate) closed: bool,
+    /// The limits of all policies.
+    pub(crate) limits: Vec<RouteLimits>,
+}
+
+/// The limits of a route by one policy.
+pub(super) struct RouteLimits {
+    /// How specific the policy is.
+    pub(crate) rank: Rank,
+    pub(crate) mechanism: Mechanism,
+    /// The places of the limits in the plan. There are none if the policy switches them off.
+    pub(crate) places: Vec<usize>,
+}
+
+/// The mechanism of a limit. The most specific policy of each mechanism applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mechanism {
+    /// The gateway itself.
+    Local,
+    /// A rate limit service.
+    Service,
 }
 
 /// How specific a policy is. The most specific policy applies.
@@ -132,6 +152,20 @@ impl RouteDraft {
             }
             _ => self.keys = Some((rank, labels.clone())),
         }
+    }
+
+    /// The places of the limits that apply: of each mechanism, those of the most specific policies.
+    pub(super) fn limits(&self) -> Vec<usize> {
+        let nearer = |limit: &&RouteLimits| {
+            let others = self.limits.iter();
+            let mut others = others.filter(|other| other.mechanism == limit.mechanism);
+            !others.any(|other| other.rank > limit.rank)
+        };
+        let limits = self.limits.iter().filter(nearer);
+        let mut places: Vec<usize> = limits.flat_map(|limit| limit.places.clone()).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     /// Returns whether the route requires a key, or more.

@@ -21,7 +21,7 @@ const GUARD_SUFFIXES: [&str; 6] = [
 ];
 
 /// Kinds that restrict nobody.
-const HARMLESS: [&str; 19] = [
+const HARMLESS: [&str; 16] = [
     "AccessLogPolicy",
     "ActiveHealthCheckPolicy",
     "BackendConfigPolicy",
@@ -37,9 +37,6 @@ const HARMLESS: [&str; 19] = [
     "LoadBalancerPolicy",
     "MirrorPolicy",
     "OutlierDetectionPolicy",
-    "RateLimitClientConfig",
-    "RateLimitPolicy",
-    "RateLimitServerConfig",
     "RateLimitServerSettings",
     "RetryTimeoutPolicy",
 ];

@@ -32,7 +32,7 @@ pub(super) const ENTERPRISE_POLICY: &str = "EnterpriseAgentgatewayPolicy";
 pub(super) const BACKENDS: [&str; 2] = ["AgentgatewayBackend", "EnterpriseAgentgatewayBackend"];
 
 /// The kinds that are imported.
-pub(super) const KNOWN: [&str; 13] = [
+pub(super) const KNOWN: [&str; 17] = [
     "Secret",
     "Upstream",
     "Backend",
@@ -46,4 +46,8 @@ pub(super) const KNOWN: [&str; 13] = [
     "TrafficPolicy",
     "AgentgatewayPolicy",
     ENTERPRISE_POLICY,
+    "RateLimitConfig",
+    "RateLimitPolicy",
+    "RateLimitServerConfig",
+    "RateLimitClientConfig",
 ];

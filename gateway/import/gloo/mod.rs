@@ -18,6 +18,7 @@ mod header_tokens;
 mod http_route;
 mod inja;
 mod kinds;
+mod limits;
 mod object;
 mod overlap;
 mod patch;
@@ -75,6 +76,7 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
     let backends = reader.backends()?;
     let mut routes = read_routes(&objects, &backends, &notes);
     reader.policies(&mut routes)?;
+    reader.rate_limits(&mut routes);
     for name in DEFAULT_KEY_HEADERS {
         plan.key_headers.remove(name);
     }
@@ -85,6 +87,15 @@ pub fn read(files: &[Input], patches: &[Input], allow_open: bool) -> Result<Plan
         assemble::assemble(found, &mut plan, &notes, allow_open);
     }
     add_other_pool_members(backends, &mut plan);
+    plan.limits.retain(|limit| !limit.routes.is_empty());
+    plan.remove_limits_of_nobody(&notes);
+    let first = plan
+        .limits
+        .iter()
+        .find(|limit| limit.amounts.is_of_calendar());
+    if let Some(title) = first.map(|limit| limit.from.0.clone()) {
+        plan.note_ledger(&title, &notes);
+    }
     plan.close(&notes);
     plan.notes = notes.into_vec();
     Ok(plan)

@@ -303,6 +303,7 @@ fn closed_root(hosts: Vec<String>, title: &str) -> RouteDraft {
         keys: None,
         key_check: None,
         closed: false,
+        limits: Vec::new(),
     };
     rest.remove_destination();
     rest

@@ -93,6 +93,16 @@ fn chosen<'f>(
     (routes.iter_mut().filter(takes).collect(), selectors.unsure)
 }
 
+/// The places of the routes that a policy of Gloo Platform applies to. `None` if its targets are not
+/// understood.
+pub(super) fn chosen_places(spec: &mut Fields<'_>, routes: &[RouteDraft]) -> Option<Vec<usize>> {
+    let selectors = Selectors::take(spec);
+    selectors.note_unmatched(spec, routes);
+    let places = routes.iter().enumerate();
+    let places = places.filter(|(_, route)| selectors.takes(route));
+    (!selectors.unsure).then(|| places.map(|(place, _)| place).collect())
+}
+
 impl Reader<'_> {
     /// Imports `ExtAuthPolicy`: who may use a route.
     pub(super) fn ext_auth(

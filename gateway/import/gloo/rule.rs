@@ -157,6 +157,7 @@ impl Rule<'_> {
             keys: None,
             key_check: None,
             closed: self.guarded,
+            limits: Vec::new(),
         };
         if nowhere {
             found.remove_destination();

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use crate::grammar::authorization::without_bearer;
+use crate::import::amounts::PlannedAmounts;
 use crate::import::error::ImportError;
 use crate::import::fields::text_of;
 use crate::import::gloo::object::Object;
@@ -188,6 +189,7 @@ impl SecretKey<'_> {
             digest: KeyDigest::of(presented.as_bytes()),
             labels: client_labels(self.secret, notes),
             metadata: BTreeMap::new(),
+            limits: PlannedAmounts::default(),
             expires: None,
             disabled: false,
             comment: format!("from {title}"),

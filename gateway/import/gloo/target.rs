@@ -140,6 +140,17 @@ impl Targets {
         }
     }
 
+    /// The places of the routes that each target selects, with how specific the target is.
+    pub(super) fn each(&self, policy: &Object, routes: &[RouteDraft]) -> Vec<Vec<(Rank, usize)>> {
+        let targets = self.known.iter().map(|target| {
+            let places = routes.iter().enumerate();
+            let chosen =
+                places.filter_map(|(place, found)| Some((target.takes(policy, found)?, place)));
+            chosen.collect()
+        });
+        targets.collect()
+    }
+
     /// The routes that the policy applies to, each with how specific its target is.
     pub(super) fn routes<'f>(
         &self,

@@ -18,12 +18,13 @@ use crate::import::gloo::target::Targets;
 use crate::import::planned::PlannedExtractor;
 
 /// Fields that restrict nobody. Any other field may, and each version has new ones.
-const HARMLESS: [&str; 12] = [
+const HARMLESS: [&str; 13] = [
     "ai",
     "autoHostRewrite",
     "buffer",
     "compression",
     "cors",
+    "entRateLimit",
     "hashPolicies",
     "headerModifiers",
     "hostRewrite",
@@ -278,7 +279,9 @@ fn discard_frontend(frontend: &mut Fields<'_>) {
 /// Closes the routes that something besides keys guards.
 fn close_guarded(part: &mut Fields<'_>, chosen: &mut [(Rank, &mut RouteDraft)], targets: &Targets) {
     part.discard("ai", UNREAD_CONTENT);
-    part.discard("rateLimit", "keygate has no limits yet");
+    // Limits are read when all keys are known.
+    part.value(&["rateLimit"]);
+    part.value(&["entRateLimit"]);
     part.discard("hostRewrite", "`Host` is the provider's own here");
     if part.peek("phase").as_deref() == Some("PostRouting") {
         part.value(&["phase"]);

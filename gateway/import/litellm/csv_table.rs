@@ -2,8 +2,7 @@
 
 use crate::import::error::ImportError;
 
-/// Columns that set limits, which keygate does not have yet. `budget_id` is not among them: it
-/// refers to a row of another table, so whether its limit is reached is not known.
+/// Columns that set limits. `budget_id` is not among them: it refers to a row of another table.
 const LIMITS: [&str; 8] = [
     "budget_duration",
     "budget_limits",
@@ -90,6 +89,9 @@ const RESTRICTING: [&str; 20] = [
     // What each member of a team may spend in it.
     "team_member_budget_id",
 ];
+
+/// What stands behind the name of a limit that is reached.
+pub(super) const REACHED: &str = " (reached)";
 
 /// Values of a cell that mean nothing is set.
 const EMPTY_VALUES: [&str; 5] = ["{}", "[]", "f", "false", "False"];
@@ -225,13 +227,7 @@ impl Row<'_> {
         let reached = allowed.into_iter().filter(move |(name, used)| {
             number(name).is_some_and(|limit| !limit.is_ok_and(|limit| limit > *used))
         });
-        reached.map(|(name, _)| format!("{name} (reached)"))
-    }
-
-    pub(super) fn limits(&self) -> impl Iterator<Item = &'static str> + '_ {
-        LIMITS
-            .into_iter()
-            .filter(|name| self.get(name).is_some_and(|limit| limit != "0"))
+        reached.map(|(name, _)| format!("{name}{REACHED}"))
     }
 }
 

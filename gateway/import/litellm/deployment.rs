@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
 use crate::import::litellm::left_out::Entries;
+use crate::import::litellm::limits::deployment::DeploymentLimits;
 use crate::import::litellm::model_info::{ModelInfo, names_in_responses};
 use crate::import::litellm::params;
 use crate::import::litellm::place::{self, Fault, Place};
@@ -27,6 +28,7 @@ struct Deployment<'n> {
     prices: DeploymentPrices,
     outputs: Outputs,
     base_model: Option<String>,
+    limits: DeploymentLimits,
 }
 
 /// Imports an entry of `model_list`, which clients call `alias`.
@@ -56,8 +58,13 @@ pub(super) fn deployment(
         };
         let priced_as =
             names_in_responses(&planned, target.model, deployment.base_model.as_deref());
+        let model = (!planned.has("deployment")).then_some(target.model);
         let name = add_route(planned, entry, plan);
         entries.carry(target.provider, target.model, deployment.address());
+        let reached = (name.clone(), model.map(str::to_owned));
+        entries.reached.add(alias, target.provider.prefix, reached);
+        let limits = &deployment.limits;
+        limits.apply(&deployment.params, common, &name, model, plan);
         deployment.plan_price(priced_as, &name, entry, plan);
         if std::mem::take(&mut is_other) {
             entry.lost("model_name", format!(
@@ -82,6 +89,7 @@ impl<'n> Deployment<'n> {
         };
         let full = model_of(&mut params);
         let prices = DeploymentPrices::take(&mut params, "litellm_params").or(info.prices);
+        let limits = DeploymentLimits::take(&mut params);
         let place = place::read(&mut params, common);
         let is_unclear = params::discard_remaining(&mut params);
         let place = match place {
@@ -114,6 +122,7 @@ impl<'n> Deployment<'n> {
             prices,
             outputs: info.outputs,
             base_model: info.base_model,
+            limits,
         })
     }
 

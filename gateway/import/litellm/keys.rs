@@ -3,21 +3,25 @@
 //! A key is imported as enabled only if everything in its row is known: a column that is not known
 //! to be harmless may restrict the key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use crate::import::amounts::PlannedAmounts;
 use crate::import::error::ImportError;
 use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
-use crate::import::litellm::csv_table::{File, Row, Table};
-use crate::import::litellm::owners::{Owners, Reader, members, teams, users};
+use crate::import::litellm::csv_table::{REACHED, Row, Table};
+use crate::import::litellm::limits::owner::{RowLimits, Terms};
+use crate::import::litellm::limits::owners::{add_owner_limits, note_key_limits, note_spent};
+use crate::import::litellm::owners::{Owners, members, teams, users};
 use crate::import::litellm::tables::Tables;
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
 use crate::import::planned::PlannedKey;
+use crate::import::planned_limit::PlannedScope;
 use crate::key::KeyDigest;
 
 /// Columns of every version of `LiteLLM_VerificationToken` that disable or restrict a key. A file
@@ -37,6 +41,9 @@ const NEEDED_OF_KEYS: [&str; 13] = [
     "tpm_limit",
     "max_parallel_requests",
 ];
+
+/// The label of a key that has limits which its entry cannot hold. Its value is the key's id.
+const KEY_LABEL: &str = "limited-key";
 
 /// Imports the master key, which may use everything there and every route here.
 pub(super) fn master_key(
@@ -65,6 +72,7 @@ pub(super) fn master_key(
         digest: KeyDigest::of(value.trim().as_bytes()),
         labels: BTreeMap::new(),
         metadata: BTreeMap::new(),
+        limits: PlannedAmounts::default(),
         expires: None,
         disabled: false,
         comment: "LiteLLM's master key".to_owned(),
@@ -75,6 +83,7 @@ pub(super) fn master_key(
 /// of teams, users and members.
 pub(super) fn key_tables(
     tables: &Tables<'_>,
+    terms: Terms<'_>,
     plan: &mut Plan,
     notes: &Notes,
 ) -> Result<(), ImportError> {
@@ -82,14 +91,19 @@ pub(super) fn key_tables(
         return Ok(());
     };
     let table = Table::read(file, text, "LiteLLM_VerificationToken", &NEEDED_OF_KEYS)?;
-    let mut limited = BTreeSet::new();
-    let mut read = |table: Option<File<'_>>, read: Reader| {
-        table.map(|table| read(table, &mut limited)).transpose()
-    };
-    let owners = Owners {
-        teams: read(tables.teams, teams)?,
-        users: read(tables.users, users)?,
+    let read_teams = |table| teams(table, terms, notes);
+    let read_users = |table| users(table, terms, notes);
+    let mut owners = Owners {
+        teams: tables.teams.map(read_teams).transpose()?,
+        users: tables.users.map(read_users).transpose()?,
         members: tables.members.map(members).transpose()?,
+    };
+    let mut keys = Keys {
+        owners: &owners,
+        terms,
+        notes,
+        plan,
+        spent: Vec::new(),
     };
     for row in table.rows() {
         let digest = digest_of(&row)?;
@@ -97,15 +111,19 @@ pub(super) fn key_tables(
         if row.get("team_id") == Some("litellm-dashboard") {
             continue;
         }
-        limited.extend(row.limits());
-        add_key(&row, digest, &owners, plan, notes)?;
+        keys.add(&row, digest)?;
     }
-    for name in limited {
-        notes.lost(
-            file,
-            name,
-            "keygate has no limits yet: keys that had one there have none here",
-        );
+    let spent = keys.spent;
+    note_key_limits(file, plan, &spent, notes);
+    for (column, (owners, table)) in [
+        ("team", (owners.teams.take(), tables.teams)),
+        ("user", (owners.users.take(), tables.users)),
+    ] {
+        if let (Some(owners), Some((file, _))) = (owners, table) {
+            let limits = owners.into_iter().map(|(id, owner)| (id, owner.limits));
+            let spent = add_owner_limits(column, limits, terms, plan);
+            note_spent(file, &spent, notes);
+        }
     }
     Ok(())
 }
@@ -121,32 +139,60 @@ fn digest_of(row: &Row<'_>) -> Result<KeyDigest, ImportError> {
     })
 }
 
-/// Adds the key of a row.
-fn add_key(
-    row: &Row<'_>,
-    digest: KeyDigest,
-    owners: &Owners,
-    plan: &mut Plan,
-    notes: &Notes,
-) -> Result<(), ImportError> {
-    let id = id_of(row);
-    let expires = expiry_of(row, &id)?;
-    let is_restricted = note_restrictions(row, &id, notes);
-    let has_restricted_owner = note_owners(row, &id, owners, notes);
-    let added = plan.add_key(PlannedKey {
-        id: id.clone(),
-        digest,
-        labels: labels_of(row),
-        metadata: BTreeMap::new(),
-        expires,
-        disabled: row.is_blocked() || is_restricted || has_restricted_owner,
-        comment: format!("from {}", row.at),
-    });
-    if let Err(other) = added {
-        let why = format!("the key `{id}` has the same hash as `{other}`: left out");
-        notes.lost(&row.at, "", why);
+/// The keys of the table, while they are added.
+struct Keys<'k> {
+    owners: &'k Owners,
+    terms: Terms<'k>,
+    notes: &'k Notes,
+    plan: &'k mut Plan,
+    /// The keys whose budgets begin anew.
+    spent: Vec<String>,
+}
+
+impl Keys<'_> {
+    /// Adds the key of a row.
+    fn add(&mut self, row: &Row<'_>, digest: KeyDigest) -> Result<(), ImportError> {
+        let notes = self.notes;
+        let id = id_of(row);
+        let expires = expiry_of(row, &id)?;
+        let whose = format!("of the key `{id}`: ");
+        let mut limits = RowLimits::read(row, self.terms, notes, whose);
+        let is_restricted = note_restrictions(row, &id, &limits, notes);
+        let has_restricted_owner = note_owners(row, &id, self.owners, notes);
+        let in_tables = limits.split_from_key();
+        let added = self.plan.add_key(PlannedKey {
+            id: id.clone(),
+            digest,
+            labels: labels_of(row),
+            metadata: BTreeMap::new(),
+            limits: limits.amounts,
+            expires,
+            disabled: row.is_blocked() || is_restricted || has_restricted_owner,
+            comment: format!("from {}", row.at),
+        });
+        if let Err(other) = added {
+            let why = format!("the key `{id}` has the same hash as `{other}`: left out");
+            notes.lost(&row.at, "", why);
+            return Ok(());
+        }
+        if let Some(in_tables) = in_tables {
+            self.add_tables(in_tables);
+        }
+        self.spent.extend(limits.is_spent.then_some(id));
+        Ok(())
     }
-    Ok(())
+
+    /// Adds those limits of the last key that its entry cannot hold, by a label of that key alone.
+    fn add_tables(&mut self, limits: RowLimits) {
+        let Some(key) = self.plan.keys.last_mut() else {
+            return;
+        };
+        let id = key.id.clone();
+        key.labels.insert(KEY_LABEL.to_owned(), id.clone());
+        let of = PlannedScope::Label(KEY_LABEL.to_owned(), id.clone());
+        let name = format!("key-{id}");
+        limits.add_tables(&name, &of, self.terms.aliases, self.plan);
+    }
 }
 
 /// The id of a key: its alias, or the beginning of its hash.
@@ -171,16 +217,19 @@ fn expiry_of(row: &Row<'_>, id: &str) -> Result<Option<Timestamp>, ImportError> 
 }
 
 /// Notes the restrictions of a key in its own row. Returns whether there are any.
-fn note_restrictions(row: &Row<'_>, id: &str, notes: &Notes) -> bool {
-    let restrictions: Vec<String> = row
-        .restrictions()
-        .into_iter()
-        .chain(row.reached())
-        .collect();
+fn note_restrictions(row: &Row<'_>, id: &str, limits: &RowLimits, notes: &Notes) -> bool {
+    let restrictions = limits.restrictions_beside(row);
     if restrictions.is_empty() {
         return false;
     }
-    let why = format!("keygate cannot hold the key `{id}` to it: it is disabled");
+    let why = if restrictions.iter().all(|name| name.ends_with(REACHED)) {
+        format!(
+            "it lets nothing pass there, and what was used there does not count here: the key `{id}` is disabled; let it \
+             in again by `keygate keys enable {id}`"
+        )
+    } else {
+        format!("keygate cannot hold the key `{id}` to it: it is disabled")
+    };
     notes.lost(&row.at, &restrictions.join(", "), why);
     true
 }

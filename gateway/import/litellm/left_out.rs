@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::import::fields::Fields;
+use crate::import::litellm::aliases::Aliases;
 use crate::import::litellm::known::{KnownProvider, UNKNOWN};
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
@@ -19,6 +20,8 @@ use crate::provider::Kind;
 pub(super) struct Entries {
     /// The names that clients use.
     pub(super) aliases: BTreeSet<String>,
+    /// What they reach.
+    pub(super) reached: Aliases,
     /// Models that have a route.
     carried: BTreeSet<ModelLocation>,
     left_out: Vec<LeftOut>,

@@ -4,6 +4,7 @@
 //! the path and passes bodies unchanged. So each provider gets a route of its own, and clients use
 //! the provider's own model names.
 
+mod aliases;
 mod anything;
 mod common_settings;
 mod csv_table;
@@ -12,6 +13,7 @@ mod keys;
 mod kinds;
 mod known;
 mod left_out;
+mod limits;
 mod model_info;
 mod owners;
 mod params;
@@ -31,6 +33,8 @@ use crate::import::fields::Fields;
 use crate::import::litellm::common_settings::CommonSettings;
 pub(crate) use crate::import::litellm::common_settings::Environment;
 use crate::import::litellm::left_out::Entries;
+use crate::import::litellm::limits::config::ConfigLimits;
+use crate::import::litellm::limits::owner::Terms;
 pub use crate::import::litellm::tables::Tables;
 use crate::import::notes::Notes;
 use crate::import::plan::Plan;
@@ -67,6 +71,7 @@ pub fn read_in(
     let notes = Notes::default();
     let mut plan = Plan::default();
     let mut root = root_of(name, text, &notes)?;
+    let limits = ConfigLimits::take(&mut root);
     let mut common = CommonSettings::of(&mut root, environment);
     let entries = read_models(&mut root, &common, &mut plan);
     let is_restricted = root
@@ -78,13 +83,22 @@ pub fn read_in(
     common.list_unused(&root);
     entries.note_reachable(&mut plan, &notes);
     plan.remove_inapplicable_prices(&notes);
+    let title = root.place("");
+    limits.apply(&title, &common, &entries.reached, &mut plan, &notes);
     finish(root, &plan);
-    keys::key_tables(tables, &mut plan, &notes)?;
+    let terms = Terms {
+        tokens: limits.tokens(),
+        aliases: &entries.reached,
+    };
+    keys::key_tables(tables, terms, &mut plan, &notes)?;
     if is_restricted {
         for key in &mut plan.keys {
             key.disabled = true;
         }
     }
+    plan.remove_limits_of_nobody(&notes);
+    plan.note_needs_of_budgets(entries.reached.models(), &title, &notes);
+    plan.note_ledger(&title, &notes);
     plan.close(&notes);
     plan.notes = notes.into_vec();
     Ok(plan)

@@ -1,9 +1,11 @@
 //! The teams, users and team members that own keys, and their restrictions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::import::error::ImportError;
 use crate::import::litellm::csv_table::{File, Row, Table};
+use crate::import::litellm::limits::owner::{RowLimits, Terms};
+use crate::import::notes::Notes;
 
 /// The roles that may call models. View-only roles may not, and an unknown role may mean anything.
 const CALLER_ROLES: [&str; 3] = ["internal_user", "org_admin", "proxy_admin"];
@@ -37,12 +39,26 @@ const NEEDED_OF_USERS: [&str; 9] = [
 /// Columns of `LiteLLM_TeamMembership` that name a member and its budget.
 const NEEDED_OF_MEMBERS: [&str; 3] = ["user_id", "team_id", "budget_id"];
 
-/// The restrictions of each team or user, by id.
-type Restrictions = BTreeMap<String, Vec<String>>;
+/// A team or a user.
+#[derive(Default)]
+pub(super) struct Owner {
+    /// What restricts it.
+    restrictions: Vec<String>,
+    /// Its limits, from each of its rows, with the name that people know it by.
+    pub(super) limits: Vec<(String, RowLimits)>,
+}
 
-/// Reads a table of teams or users, and collects the limits that it sets.
-pub(super) type Reader =
-    fn(File<'_>, &mut BTreeSet<&'static str>) -> Result<Restrictions, ImportError>;
+/// The teams or users, by id.
+pub(super) type OwnersById = BTreeMap<String, Owner>;
+
+/// A table of teams or of users.
+struct Kind {
+    /// `team` or `user`.
+    name: &'static str,
+    /// The column of the name that people know it by.
+    alias: &'static str,
+    id: &'static str,
+}
 
 /// The place in the table where a team gives one of its members a budget of their own, by team and
 /// user.
@@ -50,59 +66,75 @@ type Members = BTreeMap<(String, String), String>;
 
 /// The teams, users and members, as far as their tables are given.
 pub(super) struct Owners {
-    pub(super) teams: Option<Restrictions>,
-    pub(super) users: Option<Restrictions>,
+    pub(super) teams: Option<OwnersById>,
+    pub(super) users: Option<OwnersById>,
     pub(super) members: Option<Members>,
 }
 
 /// Reads `LiteLLM_TeamTable`.
 pub(super) fn teams(
     (file, text): File<'_>,
-    limited: &mut BTreeSet<&'static str>,
-) -> Result<Restrictions, ImportError> {
+    terms: Terms<'_>,
+    notes: &Notes,
+) -> Result<OwnersById, ImportError> {
     let table = Table::read(file, text, "LiteLLM_TeamTable", &NEEDED_OF_TEAMS)?;
-    Ok(restrictions_by_id(&table, "team_id", limited))
+    let kind = Kind {
+        name: "team",
+        alias: "team_alias",
+        id: "team_id",
+    };
+    Ok(owners_by_id(&table, &kind, terms, notes))
 }
 
 /// Reads `LiteLLM_UserTable`.
 pub(super) fn users(
     (file, text): File<'_>,
-    limited: &mut BTreeSet<&'static str>,
-) -> Result<Restrictions, ImportError> {
+    terms: Terms<'_>,
+    notes: &Notes,
+) -> Result<OwnersById, ImportError> {
     let table = Table::read(file, text, "LiteLLM_UserTable", &NEEDED_OF_USERS)?;
-    Ok(restrictions_by_id(&table, "user_id", limited))
+    let kind = Kind {
+        name: "user",
+        alias: "user_alias",
+        id: "user_id",
+    };
+    Ok(owners_by_id(&table, &kind, terms, notes))
 }
 
-fn restrictions_by_id(
-    table: &Table<'_>,
-    id: &str,
-    limited: &mut BTreeSet<&'static str>,
-) -> Restrictions {
-    let mut by_id = Restrictions::new();
+fn owners_by_id(table: &Table<'_>, kind: &Kind, terms: Terms<'_>, notes: &Notes) -> OwnersById {
+    let mut by_id = OwnersById::new();
     for row in table.rows() {
-        let Some(id) = row.get(id) else {
+        let Some(id) = row.get(kind.id) else {
             continue;
         };
-        let mut restrictions = row.restrictions();
-        restrictions.extend(row.reached());
-        if row.is_blocked() {
-            restrictions.push("blocked".to_owned());
-        }
-        if row
-            .get("user_role")
-            .is_some_and(|role| !CALLER_ROLES.contains(&role))
-        {
-            restrictions.push("user_role".to_owned());
-        }
-        limited.extend(row.limits());
+        let whose = format!("of the {} `{id}`: ", kind.name);
+        let limits = RowLimits::read(&row, terms, notes, whose);
+        let restrictions = restrictions(&row, &limits);
         let known = by_id.entry(id.to_owned()).or_default();
-        known.extend(
+        known.restrictions.extend(
             restrictions
                 .iter()
                 .map(|column| format!("{}, {column}", row.at)),
         );
+        let name = row.get(kind.alias).unwrap_or(id);
+        known.limits.push((format!("{}-{name}", kind.name), limits));
     }
     by_id
+}
+
+/// What restricts an owner besides its limits.
+fn restrictions(row: &Row<'_>, limits: &RowLimits) -> Vec<String> {
+    let mut restrictions = limits.restrictions_beside(row);
+    if row.is_blocked() {
+        restrictions.push("blocked".to_owned());
+    }
+    if row
+        .get("user_role")
+        .is_some_and(|role| !CALLER_ROLES.contains(&role))
+    {
+        restrictions.push("user_role".to_owned());
+    }
+    restrictions
 }
 
 /// Reads `LiteLLM_TeamMembership`. The models and amounts that a budget allows are in another
@@ -162,15 +194,15 @@ fn user_of<'r>(row: &'r Row<'_>) -> Option<&'r str> {
 fn reason_against(
     what: &str,
     id: &str,
-    restrictions: Option<&Restrictions>,
+    owners: Option<&OwnersById>,
     table: &str,
 ) -> Option<String> {
-    let Some(restrictions) = restrictions else {
+    let Some(owners) = owners else {
         return Some(format!(
             "what the {what} `{id}` may do stands in {table}: bring it along by `--{what}s FILE`"
         ));
     };
-    match restrictions.get(id) {
+    match owners.get(id).map(|owner| &owner.restrictions) {
         None => Some(format!("the {what} `{id}` is not in the table of {what}s")),
         Some(restrictions) if restrictions.is_empty() => None,
         Some(restrictions) => Some(format!(

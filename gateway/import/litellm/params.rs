@@ -4,16 +4,8 @@
 
 use crate::import::fields::Fields;
 
-/// Fields that set limits.
-const LIMITS: [&str; 7] = [
-    "budget_duration",
-    "max_budget",
-    "max_parallel_requests",
-    "order",
-    "rpm",
-    "tpm",
-    "weight",
-];
+/// Fields by which the router chooses a deployment.
+const HINTS: [&str; 4] = ["order", "rpm", "tpm", "weight"];
 
 /// Fields that set timeouts and retries.
 const TIMES: [&str; 5] = [
@@ -66,8 +58,12 @@ const HARMLESS: [&str; 35] = [
 /// Takes and notes the remaining fields. Returns whether one of them may determine where requests
 /// go.
 pub(super) fn discard_remaining(params: &mut Fields<'_>) -> bool {
-    for limit in LIMITS {
-        params.discard(limit, "keygate has no limits yet, and one provider a route");
+    for hint in HINTS {
+        params.discard(
+            hint,
+            "the router chooses deployments by it there, and keygate does not choose: to refuse what is more, write a \
+             table [[limits]] with `routes` and `models`",
+        );
     }
     for time in TIMES {
         params.discard(

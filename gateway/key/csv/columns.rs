@@ -3,8 +3,11 @@
 
 use zeroize::Zeroizing;
 
+use crate::limit::of_key::{MAX_BUDGET, MAX_PARALLEL, RPM_LIMIT, SOFT_BUDGET, TPM_LIMIT};
+
 /// The names of the columns, for messages.
-pub(super) const COLUMNS: &str = "id, key, expires, not_before, disabled, comment";
+pub(super) const COLUMNS: &str = "id, key, expires, not_before, disabled, comment, rpm_limit, tpm_limit, \
+     max_parallel_requests, max_budget, soft_budget";
 /// The greatest length of a column's name that is printed.
 const LONGEST_PRINTED: usize = 40;
 
@@ -23,6 +26,16 @@ pub(super) enum Column {
     Disabled,
     /// A note for people.
     Comment,
+    /// Requests per minute.
+    RpmLimit,
+    /// Tokens per minute.
+    TpmLimit,
+    /// Requests in flight.
+    MaxParallel,
+    /// A budget of money.
+    MaxBudget,
+    /// A percentage of the budget.
+    SoftBudget,
 }
 
 impl Column {
@@ -36,6 +49,11 @@ impl Column {
             "expires" | "expires_at" => Some(Self::Expires),
             "disabled" | "blocked" => Some(Self::Disabled),
             "comment" | "note" | "description" => Some(Self::Comment),
+            RPM_LIMIT => Some(Self::RpmLimit),
+            TPM_LIMIT => Some(Self::TpmLimit),
+            MAX_PARALLEL => Some(Self::MaxParallel),
+            MAX_BUDGET => Some(Self::MaxBudget),
+            SOFT_BUDGET => Some(Self::SoftBudget),
             _ => None,
         }
     }

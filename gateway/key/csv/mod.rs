@@ -7,6 +7,7 @@
 
 mod columns;
 mod field;
+mod limits;
 mod line;
 
 use std::collections::HashMap;
@@ -18,8 +19,10 @@ use zeroize::Zeroizing;
 
 use super::digest::KeyDigest;
 use super::time::{self, TimeError};
+use crate::limit::of_key::LimitSettings;
 use columns::{COLUMNS, Column, columns_of};
 use field::{read_disabled, read_id, read_secret};
+use limits::read_limits;
 
 /// The spellings of NULL in the output of databases.
 const NULLS: [&str; 4] = ["", "\\N", "NULL", "null"];
@@ -38,6 +41,8 @@ pub(crate) struct CsvKey {
     pub(crate) expires: Option<Timestamp>,
     /// Whether the key is disabled.
     pub(crate) disabled: bool,
+    /// The settings of its limits.
+    pub(crate) limits: LimitSettings,
     /// A note for people.
     pub(crate) comment: Option<String>,
 }
@@ -208,6 +213,7 @@ fn read_key(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<CsvKey, 
         not_before: read_time(Column::NotBefore, "not_before", time::parse_start)?,
         expires: read_time(Column::Expires, "expires", time::parse_end)?,
         disabled: read_disabled(field(Column::Disabled))?,
+        limits: read_limits(optional)?,
         comment: optional(Column::Comment).map(str::to_owned),
     })
 }
@@ -215,6 +221,7 @@ fn read_key(columns: &[Column], fields: &[Zeroizing<String>]) -> Result<CsvKey, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::amount::money;
 
     /// The digest of `secret-of-bob-that-is-long`, by sha256sum.
     const BOBS: &str = "secret-of-bob-that-is-long";
@@ -289,6 +296,68 @@ mod tests {
         assert_eq!(time(never[0].expires).unwrap(), "9999-12-30T22:00:00Z");
         assert_eq!(time(b.expires).unwrap(), "2027-01-31T23:59:59Z");
         assert_eq!((b.disabled, &b.comment, b.not_before), (false, &None, None));
+    }
+
+    #[test]
+    fn limits_are_columns_and_an_empty_field_is_none() {
+        let rows = read_text(&format!(
+            "id,key,rpm_limit,tpm_limit,max_parallel_requests,max_budget,soft_budget\n\
+             a,{},600,2M,20,50.00 per month,80%\nb,{BOBS},,\\N,NULL,12.5,\n",
+            "0".repeat(64)
+        ))
+        .unwrap();
+        let limits = LimitSettings {
+            rpm_limit: Some(600),
+            tpm_limit: Some(2_000_000),
+            max_parallel_requests: Some(20),
+            max_budget: vec![money("50 per month").unwrap()],
+            soft_budget: vec![80],
+        };
+        assert_eq!(rows[0].limits, limits);
+        let limits = LimitSettings {
+            max_budget: vec![money("12.50").unwrap()],
+            ..LimitSettings::default()
+        };
+        assert_eq!(rows[1].limits, limits);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_meant_is_refused_by_line_and_column() {
+        let hex = hex();
+        for (text, why) in [
+            (
+                format!("id,key,rpm_limit\na,{hex},0\n"),
+                "line 2: rpm_limit must not be zero",
+            ),
+            (
+                format!("id,key,tpm_limit\na,{hex},many\n"),
+                "line 2: tpm_limit must be a whole number",
+            ),
+            (
+                format!("id,key,max_parallel_requests\na,{hex},-1\n"),
+                "line 2: max_parallel_requests must not be negative",
+            ),
+            (
+                format!("id,key,max_budget\na,{hex},50 per moon\n"),
+                "line 2: max_budget has an unknown period",
+            ),
+            (
+                format!("id,key,max_budget,soft_budget\na,{hex},50,40.0\n"),
+                "line 2: soft_budget must be a percentage",
+            ),
+            (
+                format!("id,key,max_budget,soft_budget\na,{hex},,80%\n"),
+                "line 2: soft_budget needs a max_budget",
+            ),
+            (
+                format!("id,key,max_budget,budget_duration\na,{hex},50,30d\n"),
+                "line 1: column `budget_duration` is not known",
+            ),
+        ] {
+            let error = read_text(&text).err().unwrap();
+            assert!(error.starts_with(why), "{text}\n{error}");
+            assert!(!error.contains(&hex[1..]), "{text}\n{error}");
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use toml_edit::{Array, DocumentMut, InlineTable, Table, value};
 
 use super::error::EditError;
+use super::limits;
 use super::tables::{date, tables_of};
 use super::write::edit_document;
 use crate::key::digest::KeyDigest;
+use crate::limit::of_key::LimitSettings;
 
 /// A key that [`add`] writes into a key file.
 pub(crate) struct NewKey {
@@ -27,6 +29,8 @@ pub(crate) struct NewKey {
     pub(crate) expires: Option<Timestamp>,
     /// Whether the key is written as disabled.
     pub(crate) disabled: bool,
+    /// The settings of its limits.
+    pub(crate) limits: LimitSettings,
     /// The time at which the key was made.
     pub(crate) created: Timestamp,
     /// A note for people.
@@ -88,6 +92,7 @@ fn table_of(key: &NewKey) -> Table {
     if key.disabled {
         table.insert("disabled", value(true));
     }
+    limits::write(&mut table, &key.limits);
     if let Some(comment) = &key.comment {
         table.insert("comment", value(comment));
     }

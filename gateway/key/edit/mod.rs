@@ -8,6 +8,7 @@
 mod add;
 mod change;
 mod error;
+mod limits;
 mod read_back;
 mod rotate;
 mod tables;
@@ -18,4 +19,5 @@ mod write;
 pub(crate) use add::{NewKey, add};
 pub(crate) use change::{delete, set_disabled};
 pub(crate) use error::EditError;
+pub(crate) use limits::{Change, LimitChanges, set_limits};
 pub(crate) use rotate::{Rotation, rotate};

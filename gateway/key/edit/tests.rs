@@ -8,6 +8,7 @@ use std::path::Path;
 use super::*;
 use crate::key::KeyDigest;
 use crate::key::file::read;
+use crate::limit::of_key::LimitSettings;
 
 pub(super) fn new_key(id: &str) -> NewKey {
     NewKey {
@@ -18,6 +19,7 @@ pub(super) fn new_key(id: &str) -> NewKey {
         not_before: None,
         expires: Some("2027-01-31T12:00:00Z".parse().unwrap()),
         disabled: false,
+        limits: LimitSettings::default(),
         created: "2026-05-01T00:00:00Z".parse().unwrap(),
         comment: Some("for \"tests\"".to_owned()),
     }

@@ -8,7 +8,7 @@ use memchr::memmem;
 use super::parts::{NewKeys, Part, Parts};
 use super::run::Run;
 use crate::document::PrefixHash;
-use crate::key::labels::KnownLabels;
+use crate::key::known::Known;
 use crate::key::outline::{Chunk, Hashers, Outline};
 use crate::key::pages::KEYS;
 use crate::key::window::Window;
@@ -28,7 +28,7 @@ pub(super) struct Reader<'b> {
     at: usize,
     /// The chunks of the file before by the hash of their first table; made when it is needed.
     firsts: Option<HashMap<u64, usize, RandomState>>,
-    labels: KnownLabels,
+    known: Known,
     parts: Parts,
 }
 
@@ -40,7 +40,7 @@ impl<'b> Reader<'b> {
             before,
             at: 0,
             firsts: None,
-            labels: KnownLabels::default(),
+            known: Known::default(),
             parts: Parts {
                 all: Vec::new(),
                 new: NewKeys::default(),
@@ -101,7 +101,7 @@ impl<'b> Reader<'b> {
         let rest = self.window.rest().get(..end)?;
         let text = std::str::from_utf8(rest).ok()?;
         let run = Run { text, is_cut };
-        let read = run.read(&mut self.labels, &mut self.parts)?;
+        let read = run.read(&mut self.known, &mut self.parts)?;
         if let Some((_, chunk)) = found {
             self.at = chunk;
         }

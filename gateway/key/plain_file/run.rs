@@ -1,7 +1,7 @@
 //! Reads chunks of tables that are not known.
 
 use super::parts::{NewDigest, Part, Parts};
-use crate::key::labels::KnownLabels;
+use crate::key::known::Known;
 use crate::key::outline::Chunk;
 use crate::key::pages::KEYS;
 use crate::key::plain::{PlainChunk, PlainKey};
@@ -16,11 +16,11 @@ pub(super) struct Run<'t> {
 
 impl Run<'_> {
     /// Reads the chunks of the text, and returns the length of what was read: more than nothing.
-    pub(super) fn read(&self, labels: &mut KnownLabels, to: &mut Parts) -> Option<usize> {
+    pub(super) fn read(&self, known: &mut Known, to: &mut Parts) -> Option<usize> {
         let mut plain = PlainChunk::default();
         let mut at = 0;
         while let Some(rest) = self.text.get(at..).filter(|rest| !rest.is_empty()) {
-            let length = plain.read(rest, labels)?;
+            let length = plain.read(rest, known)?;
             if self.is_cut && length == rest.len() && plain.count() < KEYS {
                 break;
             }

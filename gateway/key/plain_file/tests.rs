@@ -55,9 +55,11 @@ fn describe(key: &ClientKey) -> String {
         expires,
         disabled,
         counted,
+        limits,
+        slot: _,
     } = key;
     let names: Vec<_> = metadata.keys().collect();
-    format!("{id} {labels:?} {names:?} {not_before:?} {expires:?} {disabled} {counted}")
+    format!("{id} {labels:?} {names:?} {not_before:?} {expires:?} {disabled} {counted} {limits:?}")
 }
 
 fn keys(store: &KeyStore) -> Vec<String> {

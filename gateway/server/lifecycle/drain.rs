@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::runtime::systemd;
 use crate::server::gateway::Gateway;
 use crate::server::lifecycle::handover::PREDECESSOR_LOST;
+use crate::server::limits;
 
 /// How long idle connections stay open after the listeners have closed: a request that a client is just sending is
 /// served, and not reset. With a successor, HTTP/1.1 connections get more time.
@@ -99,6 +100,9 @@ impl Gateway {
             if let Some(serving) = self.serving.take() {
                 control.block_on(serving.end(LAST_THREADS));
             }
+            // Behind the last exchange, which has settled what it used.
+            limits::save_rates(&self.live, &self.ledger);
+            self.ledger.close();
             if let Some(exporting) = self.exporting.take() {
                 let sent = control.block_on(async { timeout(LAST_SPANS, exporting).await });
                 if sent.is_err() {

@@ -170,6 +170,7 @@ impl Gateway {
         self.listeners
             .push(clients.listen(serving, sockets.listen)?);
         self.admin_shutdown = serve_admin(control, self.admin_app(), sockets.admin)?.1;
+        self.ledger.retire(false);
         self.predecessors.tell_last(SERVING);
         tracing::warn!("this process accepts connections again");
         systemd::resumed(&self.live.summary());
@@ -217,6 +218,7 @@ impl Gateway {
         systemd::flush();
         self.predecessors.tell_last(SUCCEEDED);
         successor.hand_over();
+        self.ledger.retire(true);
         // The successor responds to operators from now on.
         let _ = self.admin_shutdown.send(true);
     }

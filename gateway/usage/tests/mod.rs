@@ -1,6 +1,7 @@
 //! Tests of the meter and the price list together, and the helpers that they share.
 
 mod billing;
+mod bounds;
 mod costs;
 mod counts;
 mod media;

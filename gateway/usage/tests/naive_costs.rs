@@ -62,7 +62,7 @@ const NAMES: [&str; 15] = [
 /// A `[[price]]` as written: the rates, the tiers by service and length, and the prices of one
 /// request and one search.
 #[derive(Clone, Debug)]
-struct Plain {
+pub(super) struct Plain {
     base: Written,
     tiers: Vec<(&'static str, u64, Written)>,
     per_request: Option<String>,
@@ -70,7 +70,7 @@ struct Plain {
 }
 
 impl Plain {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let table = |written: &Written| {
             let lines = NAMES.iter().zip(written);
             let lines = lines.filter_map(|(name, price)| Some((name, price.as_ref()?)));
@@ -219,7 +219,7 @@ fn written(there: [bool; 15]) -> impl Strategy<Value = Written> {
     })
 }
 
-fn plain() -> impl Strategy<Value = Plain> {
+pub(super) fn plain() -> impl Strategy<Value = Plain> {
     let there = proptest::array::uniform14(any::<bool>());
     let places = prop::sample::subsequence(
         vec![
@@ -253,7 +253,7 @@ fn plain() -> impl Strategy<Value = Plain> {
     })
 }
 
-fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
+pub(super) fn usage() -> impl Strategy<Value = (Option<&'static str>, Usage)> {
     let edges = prop::sample::select(vec![200_000_u64, 272_000, 1_000_000]);
     let near = (edges, 0_u64..3).prop_map(|(edge, beside)| edge + beside - 1);
     let input = prop_oneof![near, 0_u64..2_000_000];

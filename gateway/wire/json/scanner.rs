@@ -32,6 +32,10 @@ pub(crate) trait Interest {
     fn number(&mut self, at: Node, written: &[u8]);
     /// A string at a place with its escapes decoded, cut off after [`TEXT`] bytes.
     fn text(&mut self, at: Node, text: &[u8]);
+    /// Whether strings at a place are of interest.
+    fn reads_text(&self, _at: Node) -> bool {
+        true
+    }
     /// An array begins at a place where [`Self::is_list`] holds.
     fn begins_list(&mut self, _at: Node) {}
     /// An array begins at any other place of interest.
@@ -40,6 +44,8 @@ pub(crate) trait Interest {
     fn was_empty(&mut self, _at: Node) {}
     /// `true` or `false` at a place.
     fn truth(&mut self, _at: Node, _is_true: bool) {}
+    /// `null` at a place.
+    fn null(&mut self, _at: Node) {}
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +72,8 @@ enum State {
         in_text: bool,
         escaped: bool,
     },
+    /// Behind the one document of a text that may hold no more.
+    End,
     /// Behind text that is no JSON.
     Dead,
 }
@@ -104,6 +112,10 @@ pub(crate) struct Scanner {
     length: usize,
     /// The first half of a character that is written as two escapes (a surrogate pair), or zero.
     half: u16,
+    /// Whether the text may hold one document only.
+    is_single: bool,
+    /// Whether a value of interest was too deep, or a name had a half of a character.
+    is_unclear: bool,
 }
 
 impl Default for Scanner {
@@ -119,11 +131,32 @@ impl Default for Scanner {
             text: [0; TEXT],
             length: 0,
             half: 0,
+            is_single: false,
+            is_unclear: false,
         }
     }
 }
 
 impl Scanner {
+    /// The scanner of a text that holds one document: what follows it is no JSON.
+    pub(crate) fn of_one_document() -> Self {
+        Self {
+            is_single: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the one document has ended, and nothing but white space has followed it.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state == State::End
+    }
+
+    /// Whether something of interest may have been missed or mistaken: a value was in more objects and arrays than are
+    /// followed, or a name had a half of a character (a lone surrogate), which is dropped here and kept by some parsers.
+    pub(crate) fn is_unclear(&self) -> bool {
+        self.is_unclear
+    }
+
     /// Forgets the document that has not ended: a new one begins.
     pub(crate) fn reset(&mut self) {
         self.state = State::Value;
@@ -194,7 +227,7 @@ impl Scanner {
                 _ => State::After.behind_blank(byte),
             },
             State::Value => match byte {
-                b'"' => self.begin_text(),
+                b'"' => self.begin_text(interest),
                 b']' if self.is_in(true) => return self.close(),
                 _ if is_blank(byte) => State::Value,
                 _ => self.begin_value(byte, interest),
@@ -230,7 +263,8 @@ impl Scanner {
         }
     }
 
-    fn begin_text(&mut self) -> State {
+    fn begin_text<I: Interest>(&mut self, interest: &I) -> State {
+        self.at = self.at.filter(|at| interest.reads_text(*at));
         (self.length, self.half) = (0, 0);
         State::InText {
             escape: Escape::None,
@@ -256,18 +290,17 @@ impl Scanner {
 
     /// Begins an object or array; one of no interest, or too deep, is skipped.
     fn open(&mut self, node: Option<Node>, is_list: bool) -> State {
-        match node.zip(self.stack.get_mut(self.depth)) {
-            Some((node, place)) => {
-                *place = Level { node, is_list };
-                self.depth += 1;
-                self.at = Some(node).filter(|_| is_list);
-                if is_list { State::Value } else { State::Name }
-            }
-            None => State::Skip {
-                depth: 1,
-                in_text: false,
-                escaped: false,
-            },
+        if let Some((node, place)) = node.zip(self.stack.get_mut(self.depth)) {
+            *place = Level { node, is_list };
+            self.depth += 1;
+            self.at = Some(node).filter(|_| is_list);
+            return if is_list { State::Value } else { State::Name };
+        }
+        self.is_unclear |= node.is_some();
+        State::Skip {
+            depth: 1,
+            in_text: false,
+            escaped: false,
         }
     }
 
@@ -298,8 +331,10 @@ impl Scanner {
                 State::InNumber
             }
             b't' | b'f' | b'n' => {
-                if let Some(at) = self.at.filter(|_| byte != b'n') {
-                    interest.truth(at, byte == b't');
+                match self.at {
+                    Some(at) if byte == b'n' => interest.null(at),
+                    Some(at) => interest.truth(at, byte == b't'),
+                    None => {}
                 }
                 State::InLiteral
             }
@@ -309,10 +344,10 @@ impl Scanner {
 
     fn end_value(&mut self) {
         self.at = None;
-        self.state = if self.depth == 0 {
-            State::Value
-        } else {
-            State::After
+        self.state = match (self.depth, self.is_single) {
+            (0, false) => State::Value,
+            (0, true) => State::End,
+            _ => State::After,
         };
     }
 
@@ -330,7 +365,8 @@ impl Scanner {
         };
         if escape != Escape::None || byte == b'\\' {
             self.keep_all(plain);
-            let escape = self.unescape(byte, escape, true);
+            let escape = self.unescape(byte, escape);
+            self.is_unclear |= self.half != 0;
             self.state = State::InName { escape };
             return after;
         }
@@ -345,7 +381,7 @@ impl Scanner {
         };
         // Nearly every server writes the colon, and the quote of a string, without white space before it.
         let (state, after) = match after {
-            [b':', b'"', text @ ..] => (self.begin_text(), text),
+            [b':', b'"', text @ ..] => (self.begin_text(interest), text),
             [b':', value @ ..] => (State::Value, value),
             _ => (State::Colon, after),
         };
@@ -367,30 +403,45 @@ impl Scanner {
         let Some((&byte, after)) = rest.split_first() else {
             return rest;
         };
+        if self.at.is_none() && (escape != Escape::None || byte == b'\\') {
+            return self.skip_escape(after, escape);
+        }
         if escape == Escape::None && byte == b'"' {
             if let Some((at, text)) = self.at.zip(self.text.get(..self.length)) {
                 interest.text(at, text);
             }
             self.end_value();
         } else {
-            let escape = self.unescape(byte, escape, self.at.is_some());
+            let escape = self.unescape(byte, escape);
             self.state = State::InText { escape };
         }
         after
     }
 
-    /// Decodes one byte of a name or string, and keeps the result if `kept`.
-    fn unescape(&mut self, byte: u8, escape: Escape, kept: bool) -> Escape {
+    /// Skips an escape in a string of no interest: its backslash, and the byte behind it, which ends no string. Returns what
+    /// follows. `after` are the bytes behind the backslash, or behind the other byte if the bytes were cut between them.
+    fn skip_escape<'b>(&mut self, after: &'b [u8], escape: Escape) -> &'b [u8] {
+        let (escape, rest) = match (escape, after.split_first()) {
+            (Escape::None, Some((_, behind))) => (Escape::None, behind),
+            (Escape::None, None) => (Escape::Begun, after),
+            _ => (Escape::None, after),
+        };
+        self.state = State::InText { escape };
+        rest
+    }
+
+    /// Decodes one byte of a name or string of interest, and keeps the result.
+    fn unescape(&mut self, byte: u8, escape: Escape) -> Escape {
         match escape.step(byte, &mut self.half) {
             Step::Within(escape) => return escape,
-            Step::Character(character) if kept => {
+            Step::Character(character) => {
                 let mut bytes = [0; 4];
                 for byte in character.encode_utf8(&mut bytes).bytes() {
                     self.keep(byte);
                 }
             }
-            Step::Byte if kept => self.keep(byte),
-            Step::Character(_) | Step::Byte | Step::Nothing => {}
+            Step::Byte => self.keep(byte),
+            Step::Nothing => {}
         }
         Escape::None
     }

@@ -1,5 +1,6 @@
 //! Configurations that `check` refuses or warns of, and the examples in `conf`, which load.
 
+mod limits;
 mod mistakes;
 
 use keygate::testing::config::{Purpose, Resolved};

@@ -92,7 +92,75 @@ fn manifest() -> impl Strategy<Value = String> {
         let (header, value, regex) = (quoted(header), quoted(value), quoted(regex));
         format!("{head}spec: {{applyToRoutes: [{{route: {{labels: {{l: {route}}}}}}}], config: {{request: {{injaTemplate: {{headers: {{{header}: {{text: {value}}}}}, extractors: {{a: {{header: {header}, regex: {regex}}}}}}}}}}}}}\n")
     });
-    prop_oneof![secret, upstream, fixed, route, table, auth, change]
+    prop_oneof![
+        secret,
+        upstream,
+        fixed,
+        route,
+        table,
+        auth,
+        change,
+        bucket(),
+        local_limits(),
+        rate_limits()
+    ]
+}
+
+/// Numbers in limits.
+fn any_number() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "0",
+        "1",
+        "7",
+        "60",
+        "-1",
+        "1.5",
+        "4294967295",
+        "1000000001",
+        "\"9\"",
+        "x",
+        "[]",
+        "null",
+    ])
+}
+
+/// A token bucket of kgateway.
+fn bucket() -> impl Strategy<Value = String> {
+    let interval = prop::sample::select(vec![
+        "1s", "60s", "1m", "7s", "0s", "500ms", "-1s", "soon", "100h", "1ns",
+    ]);
+    (name(), any_number(), any_number(), interval, any::<bool>()).prop_map(|(route, most, fill, interval, is_all)| {
+        let target = if is_all { "{kind: Gateway, name: g}".to_owned() } else { format!("{{kind: HTTPRoute, name: {route}}}") };
+        format!("kind: TrafficPolicy\nmetadata: {{name: max_budget}}\nspec: {{targetRefs: [{target}], rateLimit: {{local: {{tokenBucket: {{maxTokens: {most}, tokensPerFill: {fill}, fillInterval: {interval}}}}}}}}}\n")
+    })
+}
+
+/// Limits of agentgateway.
+fn local_limits() -> impl Strategy<Value = String> {
+    let unit = prop::sample::select(vec!["Seconds", "Minutes", "Hours", "Days", "null"]);
+    let what = prop::sample::select(vec!["requests", "tokens"]);
+    (name(), what, any_number(), any_number(), unit).prop_map(|(route, what, most, burst, unit)| {
+        format!("kind: AgentgatewayPolicy\nmetadata: {{name: {route}}}\nspec: {{targetRefs: [{{kind: HTTPRoute, name: {route}}}, {{kind: Gateway, name: g}}], traffic: {{rateLimit: {{local: [{{{what}: {most}, burst: {burst}, unit: {unit}}}]}}}}}}\n")
+    })
+}
+
+/// Limits of a rate limit service, and the policy that names them.
+fn rate_limits() -> impl Strategy<Value = String> {
+    let unit = prop::sample::select(vec![
+        "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "YEAR", "UNKNOWN", "AGE",
+    ]);
+    let kind = prop::sample::select(vec!["REQUEST", "TOKEN", "null", "OTHER"]);
+    let action = prop::sample::select(vec![
+        "genericKey: {descriptorKey: k, descriptorValue: v}",
+        "requestHeaders: {descriptorKey: k, headerName: x-api-key}",
+        "requestHeaders: {descriptorKey: k, headerName: a}",
+        "metadata: {descriptorKey: k, metadataKey: {key: envoy.filters.http.ext_authz, path: [{key: userId}]}}",
+        "remoteAddress: {}",
+    ]);
+    let value = prop::sample::select(vec!["", ", value: v", ", value: a"]);
+    ((name(), name(), any_number(), unit), (kind, action, value)).prop_map(|((config, route, most, unit), (kind, action, value))| {
+        format!("kind: RateLimitConfig\nmetadata: {{name: {config}}}\nspec: {{raw: {{descriptors: [{{key: k{value}, rateLimit: {{requestsPerUnit: {most}, unit: {unit}}}}}], setDescriptors: [{{simpleDescriptors: [{{key: k{value}}}], rateLimit: {{requestsPerUnit: {most}, unit: {unit}}}}}], rateLimits: [{{actions: [{{{action}}}], type: {kind}}}, {{setActions: [{{{action}}}]}}]}}}}\n---\nkind: EnterpriseAgentgatewayPolicy\nmetadata: {{name: {route}}}\nspec: {{targetRefs: [{{kind: HTTPRoute, name: {route}}}], traffic: {{entRateLimit: {{global: {{rateLimitConfigRefs: [{{name: {config}}}]}}}}}}}}\n")
+    })
 }
 
 proptest! {

@@ -5,6 +5,7 @@ mod closed;
 mod command;
 mod generated;
 mod golden;
+mod limits;
 mod litellm_tables;
 mod places;
 mod prices;

@@ -1,5 +1,6 @@
 //! Keys that are created, changed and revoked while the gateway serves, and their metrics.
 
+mod limits;
 mod waiting;
 
 use std::fs::OpenOptions;

@@ -14,7 +14,7 @@ use self::sources::Source;
 const LAYERS: &[&[&str]] = &[
     &["runtime", "grammar"],
     &["document", "wire", "limit", "trusted_proxies"],
-    &["secret", "usage", "metrics"],
+    &["secret", "usage", "metrics", "ledger"],
     &["origin", "template", "key", "access_log"],
     &["provider"],
     &["route", "telemetry"],

@@ -178,3 +178,69 @@ fn a_document_that_is_no_json_is_given_up_until_the_next() {
     scanner.feed(json!({"c": 2}).to_string().as_bytes(), &mut found);
     assert_eq!(found.0, [(3, "2".to_owned())]);
 }
+
+#[test]
+fn one_document_ends_once_and_nothing_follows_it() {
+    let ended = |text: &str, cut: usize| {
+        let (mut scanner, mut found) = (Scanner::of_one_document(), Found::default());
+        for chunk in text.as_bytes().chunks(cut) {
+            scanner.feed(chunk, &mut found);
+        }
+        scanner.has_ended()
+    };
+    for cut in 1..10 {
+        for text in ["{}", " {\"c\": 1} \n", "{\"x\": [{}, 1]}", "[1]", "\"a\" "] {
+            assert!(ended(text, cut), "{text}");
+        }
+        for text in [
+            "",
+            "{",
+            "{\"c\": 1",
+            "{} {}",
+            "{}1",
+            "{}\"a\"",
+            "{}]",
+            "{},",
+            "{]",
+            "[DONE]",
+        ] {
+            assert!(!ended(text, cut), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_value_too_deep_and_a_half_character_in_a_name_are_unclear() {
+    let is_unclear = |text: &str, cut: usize| {
+        let (mut scanner, mut found) = (Scanner::default(), Found::default());
+        for chunk in text.as_bytes().chunks(cut) {
+            scanner.feed(chunk, &mut found);
+        }
+        scanner.is_unclear()
+    };
+    let nested = |depth| format!("{{\"l\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+    for cut in 1..10 {
+        assert!(!is_unclear(&nested(DEPTH - 1), cut) && is_unclear(&nested(DEPTH), cut));
+        assert!(is_unclear(r#"{"\ud83dc": 1}"#, cut) && is_unclear(r#"{"c\udbff": 1}"#, cut));
+        assert!(!is_unclear(r#"{"c": "\ud83d", "\u0063": 1}"#, cut));
+    }
+}
+
+#[test]
+fn a_string_of_no_interest_ends_where_it_does_wherever_it_is_cut() {
+    for (text, found) in [
+        (r#"{"x": "a\"b\\", "c": 1}"#, &[(3, "1")][..]),
+        (r#"{"x": "\u0022\ud83d\ude00\\\"\n", "c": 2}"#, &[(3, "2")]),
+        // No JSON, and the same for all cuts.
+        (r#"{"x": "\u12", "c": 3}"#, &[(3, "3")]),
+        (r#"{"x": "\q\", "c": 4}"#, &[]),
+    ] {
+        let wanted: Vec<(u8, String)> = found
+            .iter()
+            .map(|(at, text)| (*at, (*text).to_owned()))
+            .collect();
+        for cut in 1..=text.len() {
+            assert_eq!(scan(text, cut), wanted, "{text} cut at {cut}");
+        }
+    }
+}
