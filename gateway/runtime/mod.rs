@@ -13,6 +13,7 @@ pub(crate) mod log;
 pub(crate) mod printable;
 pub(crate) mod regular_file;
 pub(crate) mod replace;
+pub(crate) mod sleep;
 pub(crate) mod systemd;
 pub(crate) mod watchdog;
 pub(crate) mod watched;

@@ -11,7 +11,7 @@ use crate::config::Resolved;
 use crate::error::Error;
 use crate::ledger::{Ledger, RateRow};
 use crate::limit::book::{Book, Per, RateState};
-use crate::runtime::clock;
+use crate::runtime::sleep;
 use crate::snapshot::Live;
 
 /// How often the state of rates is written.
@@ -67,13 +67,13 @@ pub(super) fn book(ledger: &Arc<Ledger>) -> Result<Book, Error> {
 pub(super) fn keep_in_background(control: &Runtime, live: &Arc<Live>, ledger: &Arc<Ledger>) {
     show_in_background(control, live);
     let (live, ledger) = (live.clone(), ledger.clone());
-    let asleep = clock::asleep();
+    let asleep = sleep::asleep();
     control.spawn(async move {
         let mut reported = Reported::default();
         for beat in 1_u32.. {
             tokio::time::sleep(BEAT).await;
             live.book
-                .note_asleep(clock::asleep().saturating_sub(asleep));
+                .note_asleep(sleep::asleep().saturating_sub(asleep));
             save_rates(&live, &ledger);
             reported.report(&live, &ledger);
             if beat.is_multiple_of(FORGET) {
